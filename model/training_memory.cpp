@@ -1,0 +1,108 @@
+#include "model/training_memory.hpp"
+
+#include <algorithm>
+
+#include "model/model_counts.hpp"
+
+namespace moesim {
+
+Bytes RankMemory::total() const {
+  Bytes sum;
+  for (const MemoryPart& part : parts) sum += part.bytes;
+  return sum;
+}
+
+StageParameters stage_parameters(const ModelSpec& m, const std::vector<LayerKind>& layers, std::int64_t ep) {
+  StageParameters p;
+  for (const LayerKind kind : layers) {
+    switch (kind) {
+      case LayerKind::embedding: p.other += static_cast<double>(m.vocab * m.hidden); break;
+      case LayerKind::head: p.other += static_cast<double>(m.hidden); break;  // final norm; the matrix is added once below
+      case LayerKind::mtp_projection: p.other += static_cast<double>(mtp_projection_parameters(m)); break;
+      case LayerKind::dense: p.other += static_cast<double>(attention_parameters(m) + layer_norm_parameters(m) + dense_ffn_parameters(m)); break;
+      case LayerKind::moe:
+        p.other += static_cast<double>(attention_parameters(m) + layer_norm_parameters(m) + gate_parameters(m) + shared_expert_parameters(m));
+        p.expert += static_cast<double>(m.moe->num_experts / ep * expert_parameters(m));
+        break;
+    }
+  }
+  // The head's matrix is held once however often it is used (MTP modules share it).
+  if (std::find(layers.begin(), layers.end(), LayerKind::head) != layers.end()) p.other += static_cast<double>(m.vocab * m.hidden);
+  return p;
+}
+
+Bytes saved_activation_bytes(const ModelSpec& m, LayerKind kind, const ChunkShape& s, const RankLoad& load) {
+  const auto tokens = static_cast<double>(s.tokens), h = static_cast<double>(m.hidden);
+  const bool fp8 = s.recipe == Recipe::fp8_block;
+  const double wide = 2, saved = fp8 ? 1 + 4.0 / 128 : 2;  // BF16; FP8 with a float scale per 128, or BF16
+  switch (kind) {
+    case LayerKind::embedding: return tokens * 4 * B;                                               // token ids
+    case LayerKind::head: return tokens * (wide * h + (4.0) * static_cast<double>(m.vocab)) * B;     // input, FP32 logits
+    case LayerKind::mtp_projection: return tokens * 2 * wide * h * B;
+    case LayerKind::dense:
+    case LayerKind::moe: break;
+  }
+  double per_token = 2 * wide * h;  // inputs of the two norms, which are recomputed
+  if (m.latent) {  // latents; Q, K and V are rebuilt from them
+    per_token += wide * static_cast<double>(m.latent->kv_lora_rank + m.latent->qk_rope_head_dim) * static_cast<double>(s.cp);
+    per_token += wide * static_cast<double>(m.latent->q_lora_rank > 0 ? m.latent->q_lora_rank : m.num_heads * m.head_dim);
+  } else {
+    per_token += wide * static_cast<double>((m.num_heads + 2 * m.num_kv_heads) * m.head_dim);
+  }
+  per_token += (fp8 ? 1.5 : wide) * static_cast<double>(m.num_heads * m.value_head_dim());  // attention output, E5M6 (12 bit)
+  per_token += 4.0 * static_cast<double>(m.num_heads);                                      // log-sum-exp
+  double bytes = tokens * per_token;
+  if (kind == LayerKind::dense) return (bytes + tokens * saved * 2 * static_cast<double>(m.dense_intermediate)) * B;
+  bytes += tokens * saved * 2 * static_cast<double>(m.moe->shared_intermediate);
+  bytes += tokens * 4 * static_cast<double>(m.moe->num_experts);  // gate scores
+  bytes += static_cast<double>(load.tokens_received) * saved * h;
+  bytes += static_cast<double>(load.padded_rows) * saved * 2 * static_cast<double>(m.moe->expert_intermediate);
+  return bytes * B;
+}
+
+std::vector<RankMemory> training_memory(const ModelSpec& m, const ParallelPlan& plan, const ChunkShape& s, const RankLoad& load,
+                                        const std::vector<std::vector<std::int64_t>>& stages_of_rank,
+                                        const std::vector<std::int64_t>& chunks_in_flight) {
+  const auto layers = stage_layers(plan, m);
+  std::vector<RankMemory> ranks;
+  for (std::size_t r = 0; r < stages_of_rank.size(); ++r) {
+    const auto& stages = stages_of_rank[r];
+    StageParameters params;
+    Bytes activations;
+    for (const std::int64_t st : stages) {
+      const auto& kinds = layers[static_cast<std::size_t>(st)];
+      const StageParameters p = stage_parameters(m, kinds, plan.ep);
+      params.expert += p.expert;
+      params.other += p.other;
+      for (const LayerKind kind : kinds) activations += saved_activation_bytes(m, kind, s, load);
+    }
+    // Chunks of both stages take turns: their mean, times the chunks alive.
+    activations = activations / static_cast<double>(stages.size()) * static_cast<double>(chunks_in_flight[r]);
+    const double local = params.expert + params.other;
+    const double copies = static_cast<double>(stages.size());  // a stage held twice has twice the replicas to shard over
+    const double sharded = params.other / (static_cast<double>(plan.dp * plan.cp) * copies) +
+                           params.expert / (static_cast<double>(plan.num_ep_groups()) * copies);
+    const auto hidden_bytes = 2.0 * static_cast<double>(m.hidden);
+    RankMemory memory;
+    memory.pp_rank = static_cast<std::int64_t>(r);
+    memory.parts = {
+        {"weights_bytes", "weights (BF16)", 2 * local * B},
+        {"fp8_weights_bytes", "FP8 copies of the weights", (plan.recipe == Recipe::fp8_block ? local : 0) * B},
+        {"gradients_bytes", "gradients (FP32)", 4 * local * B},
+        {"master_weights_bytes", "master weights (FP32, sharded)", 4 * sharded * B},
+        {"moments_bytes", "Adam moments (sharded)", 2 * plan.moment_bytes * sharded * B},
+        {"activations_bytes", "saved activations, " + std::to_string(chunks_in_flight[r]) + " chunks", activations},
+        // Dispatched and combined rows of one layer of each of two overlapped chunks, and two pipeline messages each way.
+        {"comm_buffers_bytes", "communication buffers",
+         ((m.moe && plan.ep > 1 ? 2.0 * static_cast<double>(load.tokens_received) * 2 * hidden_bytes : 0) + 4 * static_cast<double>(s.tokens) * hidden_bytes) * B},
+        // Operands and results of the largest layer while it runs: expert rows in and out, gate-up, and their gradients.
+        {"workspace_bytes", "workspace of the running layer",
+         (m.moe ? static_cast<double>(load.padded_rows) * (2 * hidden_bytes + 12.0 * static_cast<double>(m.moe->expert_intermediate)) : 0) * B +
+             static_cast<double>(s.tokens) * static_cast<double>(m.num_heads * (3 * m.head_dim + 3 * m.value_head_dim())) * 2 * B},
+    };
+    ranks.push_back(std::move(memory));
+  }
+  return ranks;
+}
+
+}  // namespace moesim

@@ -1,0 +1,105 @@
+// DualPipe (DeepSeek-V3, section 3.2.1), in the eight parts its authors publish (deepseek-ai/DualPipe, step()). Microbatches
+// enter at both ends; a rank holds stage `rank` for one direction and stage pp - 1 - rank for the other. "Near" is the
+// direction that enters at the rank's own half, "far" the other. Bubble (pp/2 - 1)(F&B + B - 3W); pp + 1 chunks alive.
+#include <algorithm>
+#include <deque>
+
+#include "sim/schedule/schedule.hpp"
+
+namespace moesim {
+namespace {
+
+class Builder {
+ public:
+  Builder(std::int64_t pp, std::int64_t rank) : second_half_(rank >= pp / 2) {}
+
+  void forward(int side) { list_.push_back({StepKind::forward, next_f(side), {}}); }
+  void backward(int side) { list_.push_back({StepKind::backward, {}, next_b(side)}); }
+  void backward_input(int side) {
+    list_.push_back({StepKind::backward_input, {}, next_b(side)});
+    waiting_.push_back(list_.back().b);
+  }
+  void weight() {
+    ENSURE(!waiting_.empty());
+    list_.push_back({StepKind::weight, {}, waiting_.front()});
+    waiting_.pop_front();
+  }
+  void pair(int f_side, int b_side) {
+    const Chunk f = next_f(f_side);
+    list_.push_back({StepKind::forward_backward, f, next_b(b_side)});
+  }
+  std::vector<ScheduleStep> take() {
+    ENSURE(waiting_.empty());
+    return std::move(list_);
+  }
+
+ private:
+  int direction(int side) const { return second_half_ ? 1 - side : side; }
+  Chunk next_f(int side) { return {direction(side), next_f_[side]++}; }
+  Chunk next_b(int side) { return {direction(side), next_b_[side]++}; }
+
+  bool second_half_;
+  std::int32_t next_f_[2] = {0, 0}, next_b_[2] = {0, 0};
+  std::deque<Chunk> waiting_;
+  std::vector<ScheduleStep> list_;
+};
+
+std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t num_microbatches) {
+  constexpr int near = 0, far = 1;
+  const std::int64_t half = pp / 2, from_end = std::min(rank, pp - 1 - rank), to_middle = half - from_end - 1;
+  const bool middle = rank == half - 1 || rank == half;
+  Builder b(pp, rank);
+  for (std::int64_t i = 0; i < 2 * to_middle; ++i) b.forward(near);  // 1
+  for (std::int64_t i = 0; i <= from_end; ++i) {                     // 2
+    b.forward(near);
+    b.forward(far);
+  }
+  for (std::int64_t i = 0; i < to_middle; ++i) {  // 3
+    b.backward_input(far);
+    b.weight();
+    b.forward(far);
+  }
+  for (std::int64_t i = 0; i < num_microbatches / 2 - pp + from_end + 1; ++i) {  // 4
+    if (i == 0 && middle) {  // the two middle ranks do not overlap their first pair, which shortens the bubble
+      b.forward(near);
+      b.backward(far);
+    } else {
+      b.pair(near, far);
+    }
+    b.pair(far, near);
+  }
+  for (std::int64_t i = 0; i < to_middle; ++i) {  // 5
+    b.backward(far);
+    b.pair(far, near);
+  }
+  bool split = false;  // 6: the second half of these backwards leave their weight gradients for later
+  for (std::int64_t i = 0; i <= from_end; ++i) {
+    const bool turn = i == (from_end + 1) / 2;
+    if (turn && from_end % 2 == 1) split = true;
+    split ? b.backward_input(far) : b.backward(far);
+    if (turn && from_end % 2 == 0) split = true;
+    split ? b.backward_input(near) : b.backward(near);
+  }
+  for (std::int64_t i = 0; i < to_middle; ++i) {  // 7
+    b.weight();
+    b.backward_input(near);
+  }
+  for (std::int64_t i = 0; i <= from_end; ++i) b.weight();  // 8
+  return b.take();
+}
+
+std::string refusal(std::int64_t pp, std::int64_t num_microbatches) {
+  if (num_microbatches % 2 != 0 || num_microbatches < 2 * pp)
+    return "DualPipe over " + std::to_string(pp) + " stages needs an even number of at least " + std::to_string(2 * pp) +
+           " microbatches a pipeline, found " + std::to_string(num_microbatches);
+  return "";
+}
+
+std::int64_t chunks_in_flight(std::int64_t pp, std::int64_t, std::int64_t) { return pp + 1; }
+
+}  // namespace
+
+extern const Schedule kDualPipe;
+const Schedule kDualPipe = {ScheduleKind::dualpipe, steps, refusal, chunks_in_flight, 2};
+
+}  // namespace moesim

@@ -1,0 +1,32 @@
+// 1F1B (PipeDream-flush; Narayanan et al., SC'21, section 2.2): pp - 1 - rank warm-up forwards, then one forward and one
+// backward in turn, then the remaining backwards. Bubble (pp - 1)(F + B); a rank holds pp - rank chunks at most.
+#include <algorithm>
+
+#include "sim/schedule/schedule.hpp"
+
+namespace moesim {
+namespace {
+
+std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t num_microbatches) {
+  std::vector<ScheduleStep> list;
+  const std::int64_t warmup = std::min(pp - 1 - rank, num_microbatches);
+  auto chunk = [](std::int64_t mb) { return Chunk{0, static_cast<std::int32_t>(mb)}; };
+  for (std::int64_t mb = 0; mb < warmup; ++mb) list.push_back({StepKind::forward, chunk(mb), {}});
+  for (std::int64_t mb = warmup; mb < num_microbatches; ++mb) {
+    list.push_back({StepKind::forward, chunk(mb), {}});
+    list.push_back({StepKind::backward, {}, chunk(mb - warmup)});
+  }
+  for (std::int64_t mb = num_microbatches - warmup; mb < num_microbatches; ++mb) list.push_back({StepKind::backward, {}, chunk(mb)});
+  return list;
+}
+
+std::string refusal(std::int64_t, std::int64_t) { return ""; }
+
+std::int64_t chunks_in_flight(std::int64_t pp, std::int64_t rank, std::int64_t num_microbatches) { return std::min(pp - rank, num_microbatches); }
+
+}  // namespace
+
+extern const Schedule kOneFOneB;
+const Schedule kOneFOneB = {ScheduleKind::one_f_one_b, steps, refusal, chunks_in_flight, 1};
+
+}  // namespace moesim

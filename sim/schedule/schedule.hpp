@@ -1,0 +1,56 @@
+// Pipeline schedules. A schedule decides order, never duration: for each pipeline rank it returns the ordered list of steps.
+// To add one: its file in this folder and its line in the table in schedule.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/parallel_plan.hpp"
+
+namespace moesim {
+
+enum class StepKind : std::uint8_t {
+  forward,           // F
+  backward,          // input and weight gradients
+  backward_input,    // input gradient only; the weight gradient waits for a weight step
+  weight,            // W of the oldest chunk that waits
+  forward_backward,  // F of one chunk overlapped with the backward of another
+};
+
+// One microbatch travels in `direction` 0 (rank 0 to the last) or 1 (the other way; bidirectional schedules only).
+// Microbatches are numbered from 0 in each direction.
+struct Chunk {
+  std::int32_t direction = 0, microbatch = 0;
+  friend bool operator==(const Chunk&, const Chunk&) = default;
+};
+
+struct ScheduleStep {
+  StepKind kind = StepKind::forward;
+  Chunk f;  // forward, forward_backward
+  Chunk b;  // all but forward
+};
+
+struct Schedule {
+  ScheduleKind kind;
+  // Steps of one pipeline rank. `num_microbatches` counts both directions.
+  std::vector<ScheduleStep> (*steps)(std::int64_t pp, std::int64_t rank, std::int64_t num_microbatches);
+  // "" when the schedule can run them, else why not, with the numbers.
+  std::string (*refusal)(std::int64_t pp, std::int64_t num_microbatches);
+  // Chunks whose activations are alive at once on a rank, at most, each of one stage.
+  std::int64_t (*chunks_in_flight)(std::int64_t pp, std::int64_t rank, std::int64_t num_microbatches);
+  std::int64_t num_directions;
+};
+
+const Schedule& schedule_of(ScheduleKind kind);
+
+// The published bubble of each schedule for equal stages (DualPipe repository, README, "Pipeline Bubbles and Memory Usage").
+// f, b, w: seconds of a forward chunk, a full backward (input and weight), a weight gradient; fb: of an overlapped pair.
+double one_f_one_b_bubble(std::int64_t pp, double f, double b);
+double zb1p_bubble(std::int64_t pp, double f, double b, double w);
+double dualpipe_bubble(std::int64_t pp, double fb, double b, double w);
+
+// The stage a chunk finds on a rank.
+std::int64_t stage_of(std::int64_t pp, std::int64_t rank, std::int32_t direction);
+
+}  // namespace moesim

@@ -1,0 +1,416 @@
+#include "sim/simulator.hpp"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <tuple>
+
+#include "sim/event_queue.hpp"
+#include "sim/optimizer_step.hpp"
+#include "sim/step_program.hpp"
+
+namespace moesim {
+namespace {
+
+enum class EventKind : std::uint8_t { compute_done, comm_done };
+struct Event {
+  EventKind kind;
+  std::uint32_t rank;  // simulated rank
+};
+
+constexpr std::size_t idx(Category c) { return static_cast<std::size_t>(c); }
+constexpr std::size_t idx(SchedulePhase p) { return static_cast<std::size_t>(p); }
+
+SchedulePhase phase_of(StepKind kind) {
+  switch (kind) {
+    case StepKind::forward: return SchedulePhase::forward;
+    case StepKind::backward:
+    case StepKind::backward_input: return SchedulePhase::backward;
+    case StepKind::weight: return SchedulePhase::weight;
+    case StepKind::forward_backward: return SchedulePhase::forward_backward;
+  }
+  throw std::logic_error("step kind without a phase");
+}
+
+Tick overlap_of(Tick a0, Tick a1, Tick b0, Tick b1) { return std::max<Tick>(0, std::min(a1, b1) - std::max(a0, b0)); }
+
+// One step of one pipeline rank, ready to run.
+struct PlannedStep {
+  const StepProgram* program;
+  ScheduleStep step;
+};
+
+// Where a stream is in its rank's list of steps.
+struct Cursor {
+  std::uint32_t step = 0, op = 0;
+  std::int64_t other_base = 0;  // operations of the other stream in the steps before `step`
+};
+
+struct CommRecord {  // the communication operation that ended last
+  Tick previous_end = 0, arrive = 0, start = 0, end = 0;
+};
+
+struct RankState {
+  Cursor compute, comm;
+  std::int64_t compute_done = 0, comm_done = 0;
+  bool compute_busy = false, comm_busy = false;
+  Tick compute_idle_since = 0;
+  Tick step_start = 0, op_start = 0;
+  CommRecord last_comm, running_comm;
+  std::int32_t arrived_f[2] = {0, 0}, arrived_b[2] = {0, 0};  // messages received, per direction
+  Tick message_start = 0, message_end = 0;                    // of the message that came last
+};
+
+struct Group {  // an expert-parallel group at its current collective
+  std::uint32_t arrived = 0;
+};
+
+class Simulation {
+ public:
+  Simulation(const Scenario& scenario, const TrainingPhase& phase, const StageCosts& costs, const SimulationOptions& options, bool folded)
+      : plan_(phase.plan), costs_(costs), pp_(phase.plan.pp), ranks_per_stage_(costs.ranks_per_stage()),
+        group_size_(folded ? 1 : phase.plan.ep), expert_parallel_(scenario.model.moe && phase.plan.ep > 1),
+        half_(costs.num_microbatches() / schedule_of(phase.plan.schedule).num_directions) {
+    plan_steps();
+    const std::size_t n = static_cast<std::size_t>(pp_ * ranks_per_stage_);
+    states_.resize(n);
+    times_.resize(n);
+    groups_.resize(n / static_cast<std::size_t>(group_size_));
+    block_uses_.assign(costs.blocks().size(), 0);
+    traced_.assign(n, false);
+    for (const std::int64_t rank : options.timeline_ranks) {
+      const auto i = static_cast<std::size_t>(folded ? rank / phase.plan.ranks_per_stage() : rank);
+      if (i < n) traced_[i] = true;
+    }
+  }
+
+  void run() {
+    for (std::uint32_t r = 0; r < states_.size(); ++r) wake(r);
+    while (!queue_.empty()) {
+      const Event event = queue_.pop();
+      if (event.kind == EventKind::compute_done) finish_compute(event.rank);
+      else finish_comm(event.rank);
+    }
+    for (std::uint32_t r = 0; r < states_.size(); ++r) {
+      const auto& steps = steps_[static_cast<std::size_t>(pp_of(r))];
+      ENSURE(states_[r].compute.step == steps.size() && states_[r].comm.step == steps.size());  // else the schedule deadlocks
+    }
+  }
+
+  // Ticks at which each rank's compute stream ended.
+  Tick end_of(std::size_t rank) const { return states_[rank].compute_idle_since; }
+  std::vector<RankTimes>& times() { return times_; }
+  std::vector<Span>& spans() { return spans_; }
+  std::uint64_t num_events() const { return queue_.num_scheduled(); }
+
+  void add_work(Timeline& timeline) const {
+    const auto n = static_cast<double>(states_.size());
+    for (std::size_t b = 0; b < block_uses_.size(); ++b) {
+      if (block_uses_[b] == 0) continue;
+      const BlockCost& cost = costs_.blocks()[b];
+      const double uses = static_cast<double>(block_uses_[b]) / n;
+      for (std::size_t i = 0; i < kNumOrigins; ++i) timeline.seconds_by_origin[i] += uses * cost.seconds_by_origin[i];
+      for (std::size_t i = 0; i < kNumLosses; ++i) timeline.seconds_by_loss[i] += uses * cost.seconds_by_loss[i];
+    }
+  }
+
+ private:
+  std::int64_t pp_of(std::uint32_t rank) const { return rank / ranks_per_stage_; }
+  std::int64_t in_stage(std::uint32_t rank) const { return rank % ranks_per_stage_; }
+
+  void plan_steps() {
+    const Schedule& schedule = schedule_of(plan_.schedule);
+    std::map<std::tuple<std::int64_t, StepKind, int, int>, const StepProgram*> known;
+    steps_.resize(static_cast<std::size_t>(pp_));
+    for (std::int64_t rank = 0; rank < pp_; ++rank)
+      for (const ScheduleStep& step : schedule.steps(pp_, rank, costs_.num_microbatches())) {
+        const StepProgram*& program = known[{rank, step.kind, step.f.direction, step.b.direction}];
+        if (program == nullptr) {
+          StepContext c;
+          const bool has_f = step.kind == StepKind::forward || step.kind == StepKind::forward_backward;
+          const bool has_b = step.kind != StepKind::forward;
+          const std::int64_t f_stage = stage_of(pp_, rank, step.f.direction), b_stage = stage_of(pp_, rank, step.b.direction);
+          if (has_f) c.f_layers = &costs_.stages()[static_cast<std::size_t>(f_stage)];
+          if (has_b) c.b_layers = &costs_.stages()[static_cast<std::size_t>(b_stage)];
+          c.receive_f = has_f && f_stage > 0;
+          c.send_f = has_f && f_stage < pp_ - 1;
+          c.receive_b = has_b && b_stage < pp_ - 1;
+          c.send_b = has_b && b_stage > 0;
+          c.expert_parallel = expert_parallel_;
+          programs_.push_back(std::make_unique<StepProgram>(build_step_program(step.kind, c)));
+          program = programs_.back().get();
+        }
+        steps_[static_cast<std::size_t>(rank)].push_back({program, step});
+      }
+  }
+
+  void wake(std::uint32_t rank) {
+    start_comm(rank);
+    start_compute(rank);
+  }
+
+  const LayerLoad& load(std::uint32_t rank, const Chunk& chunk, std::int16_t moe_index) const {
+    const std::int64_t stage = stage_of(pp_, pp_of(rank), chunk.direction);
+    return costs_.load(stage, chunk.direction * half_ + chunk.microbatch, moe_index, in_stage(rank));
+  }
+
+  std::size_t block_of(std::uint32_t rank, const PlannedStep& planned, const ComputeOp& op) const {
+    const Chunk& chunk = op.backward_chunk ? planned.step.b : planned.step.f;
+    const std::uint32_t load_class = op.moe_index >= 0 ? load(rank, chunk, op.moe_index).load_class : 0;
+    return costs_.block_index(op.layer, op.block, load_class, planned.program->overlapped);
+  }
+
+  // Skips finished steps; false at the end of the list.
+  template <class Ops>
+  bool settle(std::uint32_t rank, Cursor& cursor, Ops own, Ops other) {
+    const auto& steps = steps_[static_cast<std::size_t>(pp_of(rank))];
+    while (cursor.step < steps.size() && cursor.op == own(*steps[cursor.step].program)) {
+      cursor.other_base += static_cast<std::int64_t>(other(*steps[cursor.step].program));
+      ++cursor.step;
+      cursor.op = 0;
+    }
+    return cursor.step < steps.size();
+  }
+  static std::size_t num_compute(const StepProgram& p) { return p.compute.size(); }
+  static std::size_t num_comm(const StepProgram& p) { return p.comm.size(); }
+
+  void start_compute(std::uint32_t rank) {
+    RankState& st = states_[rank];
+    if (st.compute_busy || !settle(rank, st.compute, &num_compute, &num_comm)) return;
+    const PlannedStep& planned = steps_[static_cast<std::size_t>(pp_of(rank))][st.compute.step];
+    const ComputeOp& op = planned.program->compute[st.compute.op];
+    if (st.comm_done < st.compute.other_base + op.wait_comm) return;
+    const bool first = st.compute.op == 0;
+    if (first && planned.program->receive_f && st.arrived_f[planned.step.f.direction] <= planned.step.f.microbatch) return;
+    if (first && planned.program->receive_b && st.arrived_b[planned.step.b.direction] <= planned.step.b.microbatch) return;
+    const Tick now = queue_.now();
+    account_gap(st, times_[rank], st.compute_idle_since, now, first);
+    if (first) st.step_start = now;
+    st.op_start = now;
+    Tick duration = 0;
+    RankTimes& times = times_[rank];
+    if (op.kind == ComputeKind::startup) {
+      duration = costs_.startup_ticks();
+      times.by_category[idx(Category::launch_gap)] += duration;
+    } else if (op.kind == ComputeKind::block) {
+      const std::size_t index = block_of(rank, planned, op);
+      const BlockCost& cost = costs_.blocks()[index];
+      ++block_uses_[index];
+      duration = cost.duration;
+      for (std::size_t c = 0; c < kNumCategories; ++c) times.by_category[c] += cost.by_category[c];
+    }
+    st.compute_busy = true;
+    queue_.at(now + duration, {EventKind::compute_done, rank});
+  }
+
+  // Ticks in which the compute stream had nothing to run.
+  void account_gap(RankState& st, RankTimes& times, Tick from, Tick to, bool between_steps) {
+    if (from == to) return;
+    if (between_steps) times.by_phase[idx(SchedulePhase::bubble)] += to - from;
+    Tick left = to - from;
+    auto give = [&](Category c, Tick t) {
+      times.by_category[idx(c)] += t;
+      left -= t;
+    };
+    if (between_steps) {  // the message that was missing travelled for part of the gap
+      give(Category::exposed_comm, overlap_of(from, to, st.message_start, st.message_end));
+    } else {
+      const CommRecord& c = st.last_comm;
+      give(Category::exposed_comm, overlap_of(from, to, c.start, c.end));
+      give(Category::peer_wait, overlap_of(from, to, c.arrive, c.start));
+      give(Category::exposed_comm, overlap_of(from, to, 0, c.previous_end));  // the stream was busy with an earlier transfer
+    }
+    times.by_category[idx(Category::bubble)] += left;
+  }
+
+  void finish_compute(std::uint32_t rank) {
+    RankState& st = states_[rank];
+    const PlannedStep& planned = steps_[static_cast<std::size_t>(pp_of(rank))][st.compute.step];
+    const ComputeOp& op = planned.program->compute[st.compute.op];
+    if (traced_[rank] && queue_.now() > st.op_start) record(rank, StreamKind::compute, compute_name(planned, op), st.op_start, queue_.now());
+    st.compute_busy = false;
+    st.compute_idle_since = queue_.now();
+    ++st.compute_done;
+    if (++st.compute.op == planned.program->compute.size())
+      times_[rank].by_phase[idx(phase_of(planned.step.kind))] += queue_.now() - st.step_start;
+    wake(rank);
+  }
+
+  void start_comm(std::uint32_t rank) {
+    RankState& st = states_[rank];
+    if (st.comm_busy || !settle(rank, st.comm, &num_comm, &num_compute)) return;
+    const PlannedStep& planned = steps_[static_cast<std::size_t>(pp_of(rank))][st.comm.step];
+    const CommOp& op = planned.program->comm[st.comm.op];
+    if (st.compute_done < st.comm.other_base + op.wait_compute) return;
+    st.comm_busy = true;
+    st.running_comm.previous_end = st.last_comm.end;
+    st.running_comm.arrive = queue_.now();
+    if (op.kind == CommKind::send_f || op.kind == CommKind::send_b) {
+      st.running_comm.start = queue_.now();
+      queue_.at(queue_.now() + costs_.send_ticks(), {EventKind::comm_done, rank});
+      return;
+    }
+    const std::uint32_t group = rank / static_cast<std::uint32_t>(group_size_);
+    if (++groups_[group].arrived < static_cast<std::uint32_t>(group_size_)) return;
+    groups_[group].arrived = 0;  // the last peer is here: all start now
+    for (std::uint32_t peer = group * static_cast<std::uint32_t>(group_size_); peer < (group + 1) * static_cast<std::uint32_t>(group_size_); ++peer) {
+      states_[peer].running_comm.start = queue_.now();
+      queue_.at(queue_.now() + transfer_ticks(peer, planned, op), {EventKind::comm_done, peer});
+    }
+  }
+
+  Tick transfer_ticks(std::uint32_t rank, const PlannedStep& planned, const CommOp& op) const {
+    const bool backward = op.kind == CommKind::combine_b || op.kind == CommKind::dispatch_b;
+    const LayerLoad& l = load(rank, backward ? planned.step.b : planned.step.f, op.moe_index);
+    const bool overlapped = planned.program->overlapped;
+    switch (op.kind) {
+      case CommKind::dispatch_f: return costs_.dispatch_ticks(l, overlapped, false);
+      case CommKind::combine_b: return costs_.dispatch_ticks(l, overlapped, true);
+      default: return costs_.combine_ticks(l, overlapped);
+    }
+  }
+
+  void finish_comm(std::uint32_t rank) {
+    RankState& st = states_[rank];
+    const PlannedStep& planned = steps_[static_cast<std::size_t>(pp_of(rank))][st.comm.step];
+    const CommOp& op = planned.program->comm[st.comm.op];
+    st.running_comm.end = queue_.now();
+    st.last_comm = st.running_comm;
+    st.comm_busy = false;
+    if (traced_[rank]) {
+      if (st.last_comm.start > st.last_comm.arrive) record(rank, StreamKind::communication, "wait for peers", st.last_comm.arrive, st.last_comm.start);
+      record(rank, StreamKind::communication, comm_name(planned, op), st.last_comm.start, st.last_comm.end);
+    }
+    ++st.comm_done;
+    ++st.comm.op;
+    if (op.kind == CommKind::send_f) deliver(rank, planned.step.f, +1, false);
+    if (op.kind == CommKind::send_b) deliver(rank, planned.step.b, -1, true);
+    wake(rank);
+  }
+
+  // `along`: with (+1) or against (-1) the chunk's direction of travel.
+  void deliver(std::uint32_t from, const Chunk& chunk, int along, bool backward) {
+    const int step = chunk.direction == 0 ? along : -along;
+    const auto to = static_cast<std::uint32_t>(from + step * ranks_per_stage_);
+    RankState& st = states_[to];
+    ++(backward ? st.arrived_b : st.arrived_f)[chunk.direction];
+    st.message_start = states_[from].last_comm.start;
+    st.message_end = queue_.now();
+    wake(to);
+  }
+
+  void record(std::uint32_t rank, StreamKind stream, std::string name, Tick start, Tick end) { spans_.push_back({rank, stream, std::move(name), start, end}); }
+
+  static std::string chunk_name(const Chunk& c) { return " " + std::string(c.direction == 0 ? "" : "r") + std::to_string(c.microbatch); }
+  static std::string compute_name(const PlannedStep& planned, const ComputeOp& op) {
+    const Chunk& chunk = op.backward_chunk ? planned.step.b : planned.step.f;
+    if (op.kind != ComputeKind::block) return "chunk start";
+    return std::string(kBlockNames[static_cast<std::size_t>(op.block)]) + chunk_name(chunk);
+  }
+  static std::string comm_name(const PlannedStep& planned, const CommOp& op) {
+    switch (op.kind) {
+      case CommKind::dispatch_f: return "dispatch(F)" + chunk_name(planned.step.f);
+      case CommKind::combine_f: return "combine(F)" + chunk_name(planned.step.f);
+      case CommKind::combine_b: return "combine(B)" + chunk_name(planned.step.b);
+      case CommKind::dispatch_b: return "dispatch(B)" + chunk_name(planned.step.b);
+      case CommKind::send_f: return "PP(F)" + chunk_name(planned.step.f);
+      case CommKind::send_b: return "PP(B)" + chunk_name(planned.step.b);
+    }
+    throw std::logic_error("communication without a name");
+  }
+
+  const ParallelPlan& plan_;
+  const StageCosts& costs_;
+  std::int64_t pp_, ranks_per_stage_, group_size_;
+  bool expert_parallel_;
+  std::int64_t half_;  // microbatches a direction
+  std::vector<std::unique_ptr<StepProgram>> programs_;
+  std::vector<std::vector<PlannedStep>> steps_;  // [pp]
+  std::vector<RankState> states_;
+  std::vector<RankTimes> times_;
+  std::vector<Group> groups_;
+  std::vector<std::uint64_t> block_uses_;
+  std::vector<bool> traced_;
+  std::vector<Span> spans_;
+  EventQueue<Event> queue_;
+};
+
+// Ends every rank's step: parameters' holders wait for each other, reduce; all wait for the norm; update and gather.
+void add_optimizer(const TrainingPhase& phase, const std::vector<OptimizerTimes>& optimizer, Simulation& sim, std::int64_t ranks_per_stage, Timeline& timeline) {
+  const std::int64_t pp = phase.plan.pp;
+  std::vector<Tick> ready(static_cast<std::size_t>(pp), 0), reduced(static_cast<std::size_t>(pp));
+  auto& times = sim.times();
+  for (std::size_t r = 0; r < times.size(); ++r) ready[r / static_cast<std::size_t>(ranks_per_stage)] = std::max(ready[r / static_cast<std::size_t>(ranks_per_stage)], sim.end_of(r));
+  Tick all_reduced = 0;
+  for (std::int64_t p = 0; p < pp; ++p) {
+    const std::int64_t mirror = phase.plan.two_stages_per_rank() ? pp - 1 - p : p;
+    const auto i = static_cast<std::size_t>(p);
+    reduced[i] = std::max(ready[i], ready[static_cast<std::size_t>(mirror)]) + to_tick(optimizer[i].reduce_gradients);
+    all_reduced = std::max(all_reduced, reduced[i]);
+  }
+  for (std::size_t i = 0; i < reduced.size(); ++i)
+    timeline.step = std::max(timeline.step, all_reduced + to_tick(optimizer[i].gradient_norm) + to_tick(optimizer[i].update) + to_tick(optimizer[i].gather_weights));
+  for (std::size_t r = 0; r < times.size(); ++r) {
+    const OptimizerTimes& o = optimizer[r / static_cast<std::size_t>(ranks_per_stage)];
+    const Tick busy = to_tick(o.reduce_gradients) + to_tick(o.gradient_norm) + to_tick(o.update) + to_tick(o.gather_weights);
+    const Tick waiting = timeline.step - sim.end_of(r) - busy;
+    times[r].by_category[idx(Category::optimizer)] += busy;
+    times[r].by_phase[idx(SchedulePhase::optimizer)] += busy;
+    times[r].by_category[idx(Category::bubble)] += waiting;
+    times[r].by_phase[idx(SchedulePhase::bubble)] += waiting;
+  }
+}
+
+}  // namespace
+
+bool ranks_are_identical(const ModelSpec& model, const TrainingPhase& phase) { return !model.moe || phase.routing.kind == RoutingKind::balanced; }
+
+std::string schedule_refusal(const TrainingPhase& phase) {
+  return schedule_of(phase.plan.schedule).refusal(phase.plan.pp, phase.batch / phase.plan.dp);
+}
+
+StepResult simulate_step(const Scenario& scenario, const TrainingPhase& phase, const CostModel& model, const SimulationOptions& options) {
+  ENSURE(schedule_refusal(phase).empty());
+  StepResult result;
+  result.folded = options.allow_folding && ranks_are_identical(scenario.model, phase);
+  const StageCosts costs(scenario, phase, model, result.folded, options.num_threads);
+  Simulation sim(scenario, phase, costs, options, result.folded);
+  sim.run();
+  const std::int64_t ranks_per_stage = costs.ranks_per_stage();
+  result.num_simulated_ranks = phase.plan.pp * ranks_per_stage;
+  result.num_events = sim.num_events();
+  if (phase.plan.schedule == ScheduleKind::overlapped_pair) {  // no optimizer: the pair is all there is
+    for (std::size_t r = 0; r < sim.times().size(); ++r) result.timeline.step = std::max(result.timeline.step, sim.end_of(r));
+    result.optimizer.assign(static_cast<std::size_t>(phase.plan.pp), OptimizerTimes{});
+    for (std::size_t r = 0; r < sim.times().size(); ++r) {
+      sim.times()[r].by_category[idx(Category::bubble)] += result.timeline.step - sim.end_of(r);
+      sim.times()[r].by_phase[idx(SchedulePhase::bubble)] += result.timeline.step - sim.end_of(r);
+    }
+  } else {
+    result.optimizer = optimizer_times(scenario, phase, model);
+    add_optimizer(phase, result.optimizer, sim, ranks_per_stage, result.timeline);
+  }
+  sim.add_work(result.timeline);
+  result.timeline.ranks = std::move(sim.times());
+  const std::int64_t stride = result.folded ? phase.plan.ranks_per_stage() : 1;
+  for (std::size_t r = 0; r < result.timeline.ranks.size(); ++r) {
+    RankTimes& t = result.timeline.ranks[r];
+    t.rank = static_cast<std::int64_t>(r) * stride;
+    t.pp = static_cast<std::int64_t>(r) / ranks_per_stage;
+    Tick categories = 0, phases = 0;
+    for (const Tick v : t.by_category) categories += v;
+    for (const Tick v : t.by_phase) phases += v;
+    ENSURE(categories == result.timeline.step && phases == result.timeline.step);  // nothing lost, nothing twice
+  }
+  result.timeline.spans = std::move(sim.spans());
+  for (Span& span : result.timeline.spans) span.rank *= stride;
+  std::stable_sort(result.timeline.spans.begin(), result.timeline.spans.end(), [](const Span& a, const Span& b) { return a.rank < b.rank; });
+  if (const RoutingSampler* sampler = costs.sampler()) {
+    result.nodes_per_token = sampler->statistics().nodes_per_token;
+    result.ranks_per_token = sampler->statistics().ranks_per_token;
+    result.max_over_mean_rows = costs.max_over_mean_rows();
+  }
+  return result;
+}
+
+}  // namespace moesim

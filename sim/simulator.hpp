@@ -1,0 +1,58 @@
+// What happens when it all competes: one training step, event by event.
+//
+// Each rank owns a compute stream and a communication stream, both first in, first out. A compute operation runs for its
+// block's duration; dispatch and combine start when the last rank of the expert-parallel group arrives and end on each rank
+// after that rank's own transfer; a send delivers to the neighbour when it ends. Only synchronisation points are events.
+// After its last step a rank waits for the ranks that share its parameters, reduces gradients, waits for the global gradient
+// norm, updates and gathers weights.
+//
+// Folding: ranks of a stage that are identical by the scenario (balanced routing) may be simulated once; the result is the
+// same to the tick (tests/unit/test_simulator.cpp).
+//
+// Left out: contention between the transfers of different groups and between sends and dispatches of the same NIC other than
+// by the order of the communication stream; a receive costs the receiver no stream time.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/scenario.hpp"
+#include "sim/stage_costs.hpp"
+#include "sim/timeline.hpp"
+
+namespace moesim {
+
+struct SimulationOptions {
+  bool allow_folding = true;
+  int num_threads = 1;
+  std::vector<std::int64_t> timeline_ranks;  // ranks whose every operation is recorded
+};
+
+// Seconds of the gradient and optimizer phase, per pipeline rank.
+struct OptimizerTimes {
+  Seconds reduce_gradients, gradient_norm, update, gather_weights;
+  Seconds total() const { return reduce_gradients + gradient_norm + update + gather_weights; }
+};
+
+struct StepResult {
+  Timeline timeline;
+  std::vector<OptimizerTimes> optimizer;  // [pp]
+  bool folded = false;
+  std::int64_t num_simulated_ranks = 0;
+  std::uint64_t num_events = 0;
+  // From routing and costs, for the report.
+  double nodes_per_token = 0, ranks_per_token = 0, max_over_mean_rows = 1;
+
+};
+
+// True when the scenario makes the ranks of a stage identical.
+bool ranks_are_identical(const ModelSpec& model, const TrainingPhase& phase);
+
+// "" or why the schedule cannot run this phase.
+std::string schedule_refusal(const TrainingPhase& phase);
+
+StepResult simulate_step(const Scenario& scenario, const TrainingPhase& phase, const CostModel& model, const SimulationOptions& options);
+
+}  // namespace moesim

@@ -1,0 +1,76 @@
+// Everything the simulator looks up by index: the costed blocks of every kind of layer and load, the loads of every rank, and
+// the durations of messages. Built once per phase, read-only afterwards.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "model/block_cost.hpp"
+#include "model/collective/collective.hpp"
+#include "model/routing.hpp"
+#include "model/scenario.hpp"
+
+namespace moesim {
+
+// One MoE layer of one microbatch on one rank.
+struct LayerLoad {
+  std::uint32_t load_class = 0;  // index into the classes of equal RankLoad
+  float nic_rows = 0;            // rows entering the rank's NIC in dispatch
+};
+
+
+class StageCosts {
+ public:
+  // `folded`: one rank stands for all identical ranks of a stage.
+  StageCosts(const Scenario& scenario, const TrainingPhase& phase, const CostModel& model, bool folded, int num_threads);
+
+  // Blocks of layers whose work does not depend on routing, and of MoE layers under a load class.
+  const BlockCost& block(LayerKind layer, Block block, std::uint32_t load_class, bool overlapped) const;
+  std::size_t block_index(LayerKind layer, Block block, std::uint32_t load_class, bool overlapped) const;
+  const std::vector<BlockCost>& blocks() const { return blocks_; }
+
+  // microbatch: over both directions; moe_layer: index within the stage; rank: within the stage.
+  const LayerLoad& load(std::int64_t stage, std::int64_t microbatch, std::int64_t moe_layer, std::int64_t rank) const {
+    const StageLoads& s = stage_loads_[static_cast<std::size_t>(stage)];
+    return s.loads[static_cast<std::size_t>((microbatch * s.num_moe_layers + moe_layer) * ranks_per_stage_ + rank)];
+  }
+  Tick dispatch_ticks(const LayerLoad& load, bool overlapped, bool cached) const;
+  Tick combine_ticks(const LayerLoad& load, bool overlapped) const;
+  Tick send_ticks() const { return send_; }
+  Tick startup_ticks() const { return startup_; }
+
+  std::int64_t ranks_per_stage() const { return ranks_per_stage_; }  // simulated ones
+  const std::vector<std::vector<LayerKind>>& stages() const { return stages_; }
+  const ChunkShape& shape() const { return shape_; }
+  const RankLoad& mean_load() const { return mean_load_; }
+  const RoutingSampler* sampler() const { return sampler_.empty() ? nullptr : &sampler_.front(); }
+  double max_over_mean_rows() const { return max_over_mean_rows_; }  // of ranks, over all loads drawn
+  std::int64_t num_microbatches() const { return num_microbatches_; }
+
+ private:
+  struct StageLoads {
+    std::int64_t num_moe_layers = 0;
+    std::vector<LayerLoad> loads;  // [microbatch][moe layer][rank]
+  };
+  void draw_loads(const TrainingPhase& phase, bool folded, int num_threads, std::vector<RankLoad>& classes);
+  void cost_blocks(const ModelSpec& model, const CostModel& cost, const ParallelPlan& plan, const ClusterSpec& cluster, const std::vector<RankLoad>& classes);
+  Tick rows_ticks(const LayerLoad& load, Bytes row, double overlap) const;
+
+  std::vector<std::vector<LayerKind>> stages_;
+  ChunkShape shape_;
+  RankLoad mean_load_;
+  std::vector<RoutingSampler> sampler_;  // none without experts
+  std::int64_t ranks_per_stage_ = 1, num_microbatches_ = 0;
+  std::vector<StageLoads> stage_loads_;
+  std::vector<double> received_of_class_;  // tokens received
+  double nic_rows_sent_ = 0;
+  std::vector<BlockCost> blocks_;
+  LinkRates links_;
+  ExpertMessage message_;
+  CommModel comm_;
+  Tick send_ = 0, startup_ = 0, layout_ = 0, cast_alone_ = 0, cast_beside_ = 0;
+  double max_over_mean_rows_ = 1;
+};
+
+}  // namespace moesim
