@@ -2,13 +2,23 @@
 
 #include <cmath>
 
+#include "model/errors.hpp"
+
 namespace moesim {
 namespace {
+
+constexpr std::int64_t kMostGpus =
+    1 << 22;  // forty times the largest cluster built; one of GPUs alone takes memory
+// Below these a prefix of the unit is missing: gigabit Ethernet, and a GPU of 2006.
+constexpr const char* kSlowestLink = "100 MB/s";
+constexpr const char* kSlowestPeak = "100 GFLOP/s";
+constexpr const char* kLongestLatency = "1 s";
 
 // Every number of a facts file must say where it is from.
 void require_sources(ObjectReader& reader, const std::vector<std::string>& keys) {
   ObjectReader sources = reader.object("sources");
-  for (const std::string& key : keys) sources.text(key);
+  for (const std::string& key : keys)
+    if (sources.text(key).empty()) sources.fail(key, "is empty; expected where the figure is from");
   sources.finish();
 }
 
@@ -21,13 +31,13 @@ GpuSpec read_gpu_spec(const JsonNode& node) {
   gpu.architecture = reader.text("architecture");
   gpu.num_sms = reader.integer("num_sms", 1, 4096);
   gpu.hbm = reader.bytes("hbm");
-  gpu.hbm_bandwidth = reader.bandwidth("hbm_bandwidth");
-  gpu.nvlink_bandwidth = reader.bandwidth("nvlink_bandwidth");
+  gpu.hbm_bandwidth = reader.bandwidth_at_least("hbm_bandwidth", kSlowestLink);
+  gpu.nvlink_bandwidth = reader.bandwidth_at_least("nvlink_bandwidth", kSlowestLink);
   ObjectReader peak = reader.object("peak");
-  if (peak.has("fp4")) peak.flop_rate("fp4");
-  if (peak.has("fp8")) gpu.peak_fp8 = peak.flop_rate("fp8");
-  gpu.peak_bf16 = peak.flop_rate("bf16");
-  peak.flop_rate("fp32");
+  if (peak.has("fp4")) peak.flop_rate_at_least("fp4", kSlowestPeak);
+  if (peak.has("fp8")) gpu.peak_fp8 = peak.flop_rate_at_least("fp8", kSlowestPeak);
+  gpu.peak_bf16 = peak.flop_rate_at_least("bf16", kSlowestPeak);
+  peak.flop_rate_at_least("fp32", kSlowestPeak);
   peak.finish();
   require_sources(reader, {"num_sms", "hbm", "hbm_bandwidth", "nvlink_bandwidth", "peak"});
   reader.finish();
@@ -41,11 +51,18 @@ ClusterSpec read_cluster_spec(const JsonNode& node) {
   cluster.gpu = read_gpu_spec(reader.required("gpu"));
   cluster.num_nodes = reader.integer("num_nodes", 1, 1 << 20);
   cluster.gpus_per_node = reader.integer("gpus_per_node", 1, 1024);
-  cluster.nic_bandwidth = reader.bandwidth("nic_bandwidth");
-  cluster.nvlink_latency = reader.seconds("nvlink_latency");
-  cluster.nic_latency = reader.seconds("nic_latency");
+  if (cluster.num_gpus() > kMostGpus)
+    reader.fail("num_nodes",
+                std::to_string(cluster.num_nodes) + " nodes x " +
+                    std::to_string(cluster.gpus_per_node) +
+                    " GPUs = " + std::to_string(cluster.num_gpus()) + "; expected at most " +
+                    std::to_string(kMostGpus));
+  cluster.nic_bandwidth = reader.bandwidth_at_least("nic_bandwidth", kSlowestLink);
+  cluster.nvlink_latency = reader.seconds_at_most("nvlink_latency", kLongestLatency);
+  cluster.nic_latency = reader.seconds_at_most("nic_latency", kLongestLatency);
   ObjectReader fabric = reader.object("fabric");
-  const std::string topology = fabric.choice("topology", {"single_node", "fat_tree", "multi_plane_fat_tree"});
+  const std::string topology =
+      fabric.choice("topology", {"single_node", "fat_tree", "multi_plane_fat_tree"});
   cluster.fabric.topology = topology == "single_node" ? Topology::single_node
                             : topology == "fat_tree"  ? Topology::fat_tree
                                                       : Topology::multi_plane_fat_tree;
@@ -56,15 +73,18 @@ ClusterSpec read_cluster_spec(const JsonNode& node) {
   cluster.fabric.oversubscription = fabric.number("oversubscription", 1, 100);
   fabric.finish();
   if (cluster.fabric.topology == Topology::single_node && cluster.num_nodes != 1)
-    reader.fail("fabric/topology", "\"single_node\" with num_nodes " + std::to_string(cluster.num_nodes));
+    fabric.fail("topology",
+                "\"single_node\", but num_nodes is " + std::to_string(cluster.num_nodes));
   cluster.price = reader.dollar_rate("price");
-  require_sources(reader, {"num_nodes", "nic_bandwidth", "nvlink_latency", "nic_latency", "fabric", "price"});
+  require_sources(
+      reader, {"num_nodes", "nic_bandwidth", "nvlink_latency", "nic_latency", "fabric", "price"});
   reader.finish();
   return cluster;
 }
 
 NetworkInventory two_level_fat_tree(std::int64_t ports) {
-  // Every leaf has ports/2 endpoints and ports/2 uplinks, one to each spine; a spine reaches `ports` leaves.
+  // Every leaf has ports/2 endpoints and ports/2 uplinks, one to each spine; a spine reaches
+  // `ports` leaves.
   return {ports * ports / 2, ports + ports / 2, ports * ports / 2};
 }
 
@@ -74,7 +94,8 @@ NetworkInventory multi_plane_fat_tree(std::int64_t ports, std::int64_t planes) {
 }
 
 NetworkInventory three_level_fat_tree(std::int64_t ports) {
-  // Al-Fares et al., SIGCOMM'08: k pods of k/2 edge and k/2 aggregation switches, (k/2)^2 core switches.
+  // Al-Fares et al., SIGCOMM'08: k pods of k/2 edge and k/2 aggregation switches, (k/2)^2 core
+  // switches.
   const std::int64_t endpoints = ports * ports * ports / 4;
   return {endpoints, ports * ports + ports * ports / 4, 2 * endpoints};
 }

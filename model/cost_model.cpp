@@ -40,7 +40,9 @@ Seconds gemm_time(const GemmModel& g, FlopRate peak, const GpuSpec& gpu, const G
 }
 
 CostModel::CostModel(const Profile& profile, const GpuSpec& gpu)
-    : profile_(profile), gpu_(gpu), derived_(profile.gpu.name != gpu.name) {}
+    : profile_(profile), gpu_(gpu), derived_(profile.gpu.name != gpu.name),
+      same_compute_(profile.gpu.num_sms == gpu.num_sms && profile.gpu.peak_bf16 == gpu.peak_bf16 && profile.gpu.peak_fp8 == gpu.peak_fp8 &&
+                    profile.gpu.hbm_bandwidth == gpu.hbm_bandwidth) {}
 
 FlopRate CostModel::peak(Kernel kernel) const {
   const bool fp8 = kernel == Kernel::gemm_fp8 || kernel == Kernel::gemm_fp8_wgrad;
@@ -69,12 +71,13 @@ Cost CostModel::cost(const Op& op, const SmShare& share) const {
 }
 
 Cost CostModel::gemm_cost(const Op& op, const SmShare& share) const {
-  const GemmModel& g = *profile_.gemm[static_cast<std::size_t>(op.kernel)];
+  GemmModel g = *profile_.gemm[static_cast<std::size_t>(op.kernel)];
+  if (op.out_bytes > 0) g.out_bytes = op.out_bytes;
   const bool seen = inside(op.gemm.m, g.m) && inside(op.gemm.n, g.n) && inside(op.gemm.k, g.k) && inside(share.compute_sms, g.sms);
   Cost c;
   c.time = gemm_time(g, peak(op.kernel), gpu_, op.gemm, operand_bytes(op.kernel), share.compute_sms);
   c.origin = seen ? Origin::interpolated : Origin::extrapolated;
-  if (!derived_)
+  if (same_compute_)
     for (const GemmPoint& p : profile_.points)
       if (p.kernel == op.kernel && p.sms == share.compute_sms && p.shape.m == op.gemm.m && p.shape.n == op.gemm.n &&
           p.shape.k == op.gemm.k && p.shape.groups == op.gemm.groups) {

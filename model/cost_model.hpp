@@ -53,6 +53,7 @@ class CostModel {
   Profile profile_;
   GpuSpec gpu_;
   bool derived_;
+  bool same_compute_;  // the datasheets agree on everything but links: measured points hold as they are
 };
 
 // Seconds of one GEMM launch by the form above GemmModel; exposed for tests and for the profile's error figures.

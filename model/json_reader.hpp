@@ -1,5 +1,6 @@
 // Strict reading of JSON with comments. The only file that may include <nlohmann/json.hpp> on the way in is
-// json_reader.cpp: everything else sees these types.
+// json_parse.cpp: everything else sees these types. Text becomes nodes in json_parse.cpp, nodes are described and
+// overridden in json_node.cpp, units are in quantity_parse.cpp and the checks of ObjectReader in json_reader.cpp.
 //
 // What is refused that the library would accept: a key that appears twice (the library keeps the last), an unknown key
 // (a misspelt option must not become a default), 3.7 where an integer belongs, a bare number where a quantity with a
@@ -88,6 +89,10 @@ class ObjectReader {
   Bandwidth bandwidth(const std::string& key);
   FlopRate flop_rate(const std::string& key);
   DollarRate dollar_rate(const std::string& key);
+  // The same with a bound, itself a quantity ("100 MB/s"): a wrong prefix is off by a thousand.
+  Seconds seconds_at_most(const std::string& key, const char* highest);
+  Bandwidth bandwidth_at_least(const std::string& key, const char* lowest);
+  FlopRate flop_rate_at_least(const std::string& key, const char* lowest);
   // A count: a JSON integer, or a string with K, M, B or T ("14.8T" is 14.8e12; must come out whole and positive).
   std::int64_t count(const std::string& key);
 
@@ -104,6 +109,7 @@ class ObjectReader {
  private:
   const JsonNode& node_;
   std::set<std::string> read_;
+  mutable std::set<std::string> asked_;  // by has(): known, but refused by finish() unless read too
 };
 
 // The value checks behind ObjectReader, for list items.

@@ -120,6 +120,32 @@ JsonValue& JsonValue::push(JsonValue value) {
   return *this;
 }
 
+std::optional<double> JsonValue::number_at(const std::string& pointer) const {
+  const JsonValue* value = this;
+  for (std::size_t begin = 1; begin <= pointer.size();) {
+    const std::size_t end = std::min(pointer.find('/', begin), pointer.size());
+    const std::string key = pointer.substr(begin, end - begin);
+    const JsonValue* next = nullptr;
+    if (const auto* members = std::get_if<Object>(&value->value_)) {
+      for (const auto& [name, member] : *members)
+        if (name == key) next = &member;
+    } else if (const auto* items = std::get_if<Array>(&value->value_)) {
+      std::size_t index = 0;
+      const auto [stop, error] = std::from_chars(key.data(), key.data() + key.size(), index);
+      if (error == std::errc() && stop == key.data() + key.size() && index < items->size())
+        next = &(*items)[index];
+    }
+    if (next == nullptr) return std::nullopt;
+    value = next;
+    begin = end + 1;
+  }
+  if (const auto* real = std::get_if<double>(&value->value_)) return *real;
+  if (const auto* whole = std::get_if<std::int64_t>(&value->value_)) {
+    return static_cast<double>(*whole);
+  }
+  return std::nullopt;
+}
+
 std::string JsonValue::dump() const {
   JsonDumper dumper{/*pretty=*/true, {}, {}};
   dumper.dump(*this, 0);
@@ -189,9 +215,12 @@ void write_file(const std::filesystem::path& path, const std::string& text) {
     if (!device.is_open() || !device.write_all(text) || !device.close()) refuse_with_errno(errno);
     return;
   }
-  if (exists) {  // the file that a symbolic link names, so that the link survives
-    std::error_code error;
-    target = std::filesystem::canonical(path, error);
+  // The file that a symbolic link names, even if it is still to be made: the link survives.
+  std::error_code error;
+  constexpr int kMaxLinks = 40;  // as the Linux kernel follows
+  for (int links = 0; std::filesystem::is_symlink(target, error); ++links) {
+    if (links == kMaxLinks) refuse_with_errno(ELOOP);
+    target = target.parent_path() / std::filesystem::read_symlink(target, error);
     if (error) refuse(error.message());
   }
 
@@ -210,9 +239,9 @@ void write_file(const std::filesystem::path& path, const std::string& text) {
                          file.sync() && file.close() &&
                          ::rename(temporary.c_str(), target.c_str()) == 0;
     if (!written) {
-      const int error = errno;
+      const int reason = errno;
       ::unlink(temporary.c_str());
-      refuse_with_errno(error);
+      refuse_with_errno(reason);
     }
     return;
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -32,6 +33,9 @@ class JsonValue {
   static JsonValue array() { return JsonValue(Array{}); }
   JsonValue& set(const std::string& key, JsonValue value);  // object; a repeated key is a logic_error
   JsonValue& push(JsonValue value);                         // array
+
+  // The number at an RFC 6901 pointer without escapes ("/metrics/step_time_s"; array items by index), or nothing.
+  std::optional<double> number_at(const std::string& pointer) const;
 
   // Pretty-printed with two spaces and a final newline; doubles in the shortest form that reads back exactly.
   // A NaN or infinity anywhere throws std::logic_error that names its place: it must not become null.

@@ -63,6 +63,7 @@ struct Op {
   GemmShape gemm;         // GEMM kernels; for attention {tokens, query-key head width, value head width, heads}
   Flop flops;             // of all launches together
   Bytes bytes;            // minimal HBM traffic of one launch
+  double out_bytes = 0;   // BF16 GEMMs: moved per result element (2, 4, or 8 to accumulate); 0: as the profile's kernel does
 };
 
 using OpList = std::vector<Op>;

@@ -16,34 +16,37 @@ class BlockBuilder {
   // out[m, n] = a[m, k] b[k, n] with BF16 out; FP8 operands when the recipe says so.
   void gemm(std::string_view name, Category category, Pass pass, std::int64_t m, std::int64_t n, std::int64_t k,
             std::int64_t groups = 1) {
-    const double in = fp8_ ? 1 : 2;
-    push_gemm(name, fp8_ ? Kernel::gemm_fp8 : Kernel::gemm_bf16, category, pass, {m, n, k, groups}, 1,
-              in * static_cast<double>(m * k + groups * n * k) + 2.0 * static_cast<double>(m * n));
+    push_gemm(name, fp8_ ? Kernel::gemm_fp8 : Kernel::gemm_bf16, category, pass, {m, n, k, groups}, 1, 2);
   }
   // dW[n_out, n_in] += dY^T X over `tokens` rows, accumulated in FP32 (read and write: 8 bytes an element).
   void wgrad(std::string_view name, Category category, std::int64_t n_out, std::int64_t n_in, std::int64_t tokens,
              std::int64_t groups = 1) {
-    const double in = fp8_ ? 1 : 2;
     const std::int64_t k = (tokens + groups - 1) / groups;
     push_gemm(name, fp8_ ? Kernel::gemm_fp8_wgrad : Kernel::gemm_bf16, category, Pass::weight_grad, {n_out, n_in, k, 1},
-              static_cast<double>(groups),
-              in * static_cast<double>((n_out + n_in) * k) + 8.0 * static_cast<double>(n_out * n_in));
+              static_cast<double>(groups), 8);
   }
   // Always BF16 operands; `out_bytes` per element of the result.
   void gemm_bf16(std::string_view name, Category category, Pass pass, std::int64_t m, std::int64_t n, std::int64_t k,
                  double out_bytes) {
-    push_gemm(name, Kernel::gemm_bf16, category, pass, {m, n, k, 1}, 1,
-              2.0 * static_cast<double>(m * k + n * k) + out_bytes * static_cast<double>(m * n));
+    push_gemm(name, Kernel::gemm_bf16, category, pass, {m, n, k, 1}, 1, out_bytes);
   }
   void attention(std::string_view name, Kernel kernel, Pass pass, const ModelSpec& m, std::int64_t tokens, double flops, double bytes) {
-    ops_.push_back({name, kernel, Category::attention, pass, 1, {tokens, m.head_dim, m.value_head_dim(), m.num_heads}, flops * FLOP, bytes * B});
+    ops_.push_back({name, kernel, Category::attention, pass, 1, {tokens, m.head_dim, m.value_head_dim(), m.num_heads}, flops * FLOP, bytes * B, 0});
   }
   void memory(std::string_view name, Kernel kernel, Category category, Pass pass, double bytes, double launches = 1) {
-    ops_.push_back({name, kernel, category, pass, launches, {}, Flop(), bytes * B});
+    ops_.push_back({name, kernel, category, pass, launches, {}, Flop(), bytes * B, 0});
   }
   // Kernels that exist only because operands are quantised.
   void quantise(std::string_view name, Kernel kernel, Pass pass, double bytes, double launches = 1) {
     if (fp8_) memory(name, kernel, Category::quantise, pass, bytes, launches);
+  }
+  // Activation of `elements` results, fused with the cast of its result where the recipe has one: gate and up in, act out.
+  void swiglu(std::string_view name, Pass pass, double elements) {
+    memory(name, Kernel::swiglu, fp8_ ? Category::quantise : Category::elementwise, pass, elements * (fp8_ ? 5 : 6));
+  }
+  // SwiGLU with its cast fused in; without FP8 it only computes.
+  void swiglu(std::string_view name, Pass pass, double elements_bytes_fp8, double elements_bytes_bf16) {
+    memory(name, Kernel::swiglu, fp8_ ? Category::quantise : Category::elementwise, pass, fp8_ ? elements_bytes_fp8 : elements_bytes_bf16);
   }
   void small(std::string_view name, Category category, Pass pass, double launches) {
     memory(name, Kernel::small, category, pass, 0, launches);
@@ -52,9 +55,12 @@ class BlockBuilder {
 
  private:
   void push_gemm(std::string_view name, Kernel kernel, Category category, Pass pass, GemmShape shape, double launches,
-                 double bytes) {
-    const double flops = 2.0 * static_cast<double>(shape.m) * static_cast<double>(shape.n) * static_cast<double>(shape.k) * launches;
-    ops_.push_back({name, kernel, category, pass, launches, shape, flops * FLOP, bytes * B});
+                 double out_bytes) {
+    const auto m = static_cast<double>(shape.m), n = static_cast<double>(shape.n), k = static_cast<double>(shape.k);
+    const double in = kernel == Kernel::gemm_bf16 ? 2 : 1;
+    const double bytes = in * (m * k + static_cast<double>(shape.groups) * n * k) + out_bytes * m * n;
+    ops_.push_back({name, kernel, category, pass, launches, shape, 2 * m * n * k * launches * FLOP, bytes * B,
+                    kernel == Kernel::gemm_bf16 ? out_bytes : 0});
   }
   OpList& ops_;
   bool fp8_;
@@ -252,7 +258,7 @@ void swiglu_forward(BlockBuilder& b, const Dims& d, std::int64_t width) {
   const auto w = static_cast<double>(width);
   b.scale_transposes(Pass::forward, 2);
   b.gemm("shared_gate_up", Category::ffn_gemm, Pass::forward, d.T, 2 * width, d.H);
-  b.memory("shared_swiglu+cast_fp8", Kernel::swiglu, Category::quantise, Pass::forward, d.Td * w * 5);
+  b.swiglu("shared_swiglu+cast_fp8", Pass::forward, d.Td * w);
   b.gemm("shared_down", Category::ffn_gemm, Pass::forward, d.T, d.H, width);
   b.quantise("cast_shared_gate_up_out_fp8(save)", Kernel::cast, Pass::forward, d.Td * w * 6);
 }
@@ -265,7 +271,7 @@ void swiglu_backward(BlockBuilder& b, const Dims& d, std::int64_t width) {
   b.scale_transposes(grad, 2);
   b.gemm("shared_down_dgrad", Category::ffn_gemm, grad, d.T, width, d.H);
   b.quantise("recast_transpose_dY(fp8->1col)", Kernel::recast_transpose, grad, d.Td * d.Hd * 2);
-  b.memory("shared_swiglu_recompute+cast_tr", Kernel::swiglu, Category::quantise, Pass::recompute, d.Td * w * 5);
+  b.swiglu("shared_swiglu_recompute+cast_tr", Pass::recompute, d.Td * w);
   b.memory("shared_swiglu_bwd", Kernel::swiglu, kElt, grad, d.Td * w * 10);
 }
 
@@ -309,7 +315,8 @@ void gate_forward(BlockBuilder& b, const ModelSpec& m, const Dims& d) {
 void gate_backward(BlockBuilder& b, const ModelSpec& m, const Dims& d) {
   b.small("gate_bwd_small_kernels", Category::gate, Pass::input_grad, 26);
   b.gemm_bf16("gate_dgrad", Category::gate, Pass::input_grad, d.T, d.H, m.moe->num_experts, 2);
-  b.gemm_bf16("gate_wgrad", Category::gate, Pass::weight_grad, m.moe->num_experts, d.H, d.T, 8);
+  // Written once in FP32: one of the small kernels adds it to the accumulator.
+  b.gemm_bf16("gate_wgrad", Category::gate, Pass::weight_grad, m.moe->num_experts, d.H, d.T, 4);
 }
 
 struct MoeDims : Dims {
@@ -321,7 +328,7 @@ struct MoeDims : Dims {
         row(s.recipe == Recipe::fp8_block ? Hd + 4 * Hd / kScaleBlock : 2 * Hd) {}
 };
 
-void experts_forward(BlockBuilder& b, const MoeDims& d, double top_k, bool fp8) {
+void experts_forward(BlockBuilder& b, const MoeDims& d, double top_k) {
   b.memory("clean_and_count_expert", Kernel::expert_count, Category::permute, Pass::forward, d.recv * top_k * 8);
   b.memory("get_fused_mapping", Kernel::expert_map, Category::permute, Pass::forward, d.recv * top_k * 8);
   b.memory("expand_to_expert_order(permute,fp8)", Kernel::permute, Category::permute, Pass::forward, (d.recv + d.Rd) * d.row);
@@ -329,7 +336,7 @@ void experts_forward(BlockBuilder& b, const MoeDims& d, double top_k, bool fp8) 
   b.quantise("scale_copy_contig", Kernel::scale_copy, Pass::forward, d.Rd * (d.Hd + d.Id) / 2 / kScaleBlock * 8, 2);
   b.gemm("grouped_gate_up", Category::moe_gemm, Pass::forward, d.R, 2 * d.I, d.H, d.E);
   b.small("topk_weight_mul", Category::permute, Pass::forward, 1);
-  b.memory("swiglu*w+cast_fp8(fused)", Kernel::swiglu, Category::quantise, Pass::forward, d.Rd * d.Id * (fp8 ? 5 : 6));
+  b.swiglu("swiglu*w+cast_fp8(fused)", Pass::forward, d.Rd * d.Id);
   b.quantise("transpose_w_down(4 experts,fp8)", Kernel::weight_transpose, Pass::forward, static_cast<double>(d.E) * d.Hd * d.Id * 2);
   b.gemm("grouped_down", Category::moe_gemm, Pass::forward, d.R, d.H, d.I, d.E);
   b.memory("reduce_fused(unpermute)", Kernel::unpermute, Category::permute, Pass::forward, (d.Rd + d.recv) * d.Hd * 2);
@@ -386,7 +393,6 @@ LayerOps build_layer_ops(const ModelSpec& m, LayerKind kind, const ChunkShape& s
   BlockBuilder attention_f = block(Block::attention_f), ffn_f = block(Block::ffn_f), ffn_b = block(Block::ffn_b),
                ffn_w = block(Block::ffn_w), attention_b = block(Block::attention_b), attention_w = block(Block::attention_w);
   const Dims d(m, s);
-  const bool fp8 = s.recipe == Recipe::fp8_block;
   if (kind == LayerKind::embedding) {
     attention_f.memory("embedding", Kernel::copy, Category::head, Pass::forward, d.Td * d.Hd * 4);
     attention_w.memory("embedding_wgrad", Kernel::elementwise, Category::head, Pass::weight_grad, d.Td * d.Hd * 10);
@@ -419,7 +425,7 @@ LayerOps build_layer_ops(const ModelSpec& m, LayerKind kind, const ChunkShape& s
     const MoeDims e(m, s, load);
     const std::int64_t shared = m.moe->shared_intermediate;
     if (shared > 0) swiglu_forward(ffn_f, d, shared);
-    experts_forward(ffn_f, e, static_cast<double>(m.moe->top_k), fp8);
+    experts_forward(ffn_f, e, static_cast<double>(m.moe->top_k));
     if (shared > 0) swiglu_backward(ffn_b, d, shared);
     experts_backward(ffn_b, e);
     ffn_input_norm_recompute(ffn_b, d);

@@ -1,36 +1,68 @@
 #include "model/profile.hpp"
 
+#include <algorithm>
+
+#include "model/errors.hpp"
+#include "model/json_message.hpp"
+
 namespace moesim {
 namespace {
+
+// Below or above these a prefix of the unit is wrong: no kernel of interest takes a second to
+// start.
+constexpr const char* kSlowestTraffic = "100 MB/s";
+constexpr const char* kSlowestWork = "100 GFLOP/s";
+constexpr const char* kLongestOverhead = "1 s";
+
+std::string source_of(ObjectReader& reader) {
+  std::string source = reader.text("source");
+  if (source.empty()) reader.fail("source", "is empty; expected where the figures are from");
+  return source;
+}
 
 Kernel kernel_named(ObjectReader& reader, const std::string& key) {
   for (std::size_t i = 0; i < kNumKernels; ++i)
     if (kKernelNames[i] == key) return static_cast<Kernel>(i);
-  std::string known;
-  for (const auto name : kKernelNames) known += (known.empty() ? "" : ", ") + std::string(name);
-  reader.fail(key, "unknown kernel; known: " + known);
+  reader.fail(unknown_key(key, {kKernelNames.begin(), kKernelNames.end()}));
 }
 
-bool is_gemm(Kernel k) { return k == Kernel::gemm_fp8 || k == Kernel::gemm_fp8_wgrad || k == Kernel::gemm_bf16; }
-bool is_attention(Kernel k) { return k == Kernel::attention_forward || k == Kernel::attention_backward || k == Kernel::attention_decode; }
+bool is_gemm(Kernel k) {
+  return k == Kernel::gemm_fp8 || k == Kernel::gemm_fp8_wgrad || k == Kernel::gemm_bf16;
+}
+bool is_attention(Kernel k) {
+  return k == Kernel::attention_forward || k == Kernel::attention_backward ||
+         k == Kernel::attention_decode;
+}
 
-std::array<std::int64_t, 2> read_range(ObjectReader& reader, const std::string& key) {
-  const auto pair = reader.integer_list(key, 1, std::int64_t{1} << 40);
-  if (pair.size() != 2 || pair[0] > pair[1]) reader.fail(key, "expected [lowest, highest]");
+std::array<std::int64_t, 2> read_range(ObjectReader& reader,
+                                       const std::string& key,
+                                       std::int64_t highest) {
+  const auto pair = reader.integer_list(key, 1, highest);
+  if (pair.size() != 2)
+    reader.fail(key,
+                "expected [lowest, highest], found an array of " + std::to_string(pair.size()));
+  if (pair[0] > pair[1])
+    reader.fail(key,
+                "expected [lowest, highest], found [" + std::to_string(pair[0]) + ", " +
+                    std::to_string(pair[1]) + "]");
   return {pair[0], pair[1]};
 }
 
 void read_points(ObjectReader& reader, Kernel kernel, Profile& profile) {
   const JsonNode* points = reader.optional("points");
   if (points == nullptr) return;
-  if (points->kind != JsonNode::Kind::array) reader.fail("points", "expected an array");
+  if (points->kind != JsonNode::Kind::array)
+    reader.fail("points", "expected an array, found " + points->describe());
   for (const JsonNode& item : points->items) {
     ObjectReader point(item);
     GemmPoint p;
     p.kernel = kernel;
-    p.shape = {point.integer("m", 1, 1 << 30), point.integer("n", 1, 1 << 30), point.integer("k", 1, 1 << 30), point.integer_or("groups", 1, 4096, 1)};
+    p.shape = {point.integer("m", 1, 1 << 30),
+               point.integer("n", 1, 1 << 30),
+               point.integer("k", 1, 1 << 30),
+               point.integer_or("groups", 1, 4096, 1)};
     p.sms = point.integer("sms", 1, profile.gpu.num_sms);
-    p.rate = point.flop_rate("rate");
+    p.rate = point.flop_rate_at_least("rate", kSlowestWork);
     point.finish();
     profile.points.push_back(p);
   }
@@ -39,16 +71,17 @@ void read_points(ObjectReader& reader, Kernel kernel, Profile& profile) {
 GemmModel read_gemm(ObjectReader& reader, Kernel kernel, Profile& profile) {
   GemmModel g;
   g.mma_efficiency = reader.number("mma_efficiency", 0.01, 1);
-  g.load = reader.bandwidth("load_per_sm");
-  g.store = reader.bandwidth("store_per_sm");
-  g.overhead = reader.seconds("overhead");
+  g.load = reader.bandwidth_at_least("load_per_sm", kSlowestTraffic);
+  g.store = reader.bandwidth_at_least("store_per_sm", kSlowestTraffic);
+  g.overhead = reader.seconds_at_most("overhead", kLongestOverhead);
   g.hbm_efficiency = reader.number("hbm_efficiency", 0.01, 1);
   g.out_bytes = reader.number("out_bytes", 1, 16);
   ObjectReader range = reader.object("range");
-  g.m = read_range(range, "m");
-  g.n = read_range(range, "n");
-  g.k = read_range(range, "k");
-  g.sms = read_range(range, "sms");
+  constexpr std::int64_t kMost = std::int64_t{1} << 40;
+  g.m = read_range(range, "m", kMost);
+  g.n = read_range(range, "n", kMost);
+  g.k = read_range(range, "k", kMost);
+  g.sms = read_range(range, "sms", profile.gpu.num_sms);
   range.finish();
   read_points(reader, kernel, profile);
   return g;
@@ -60,10 +93,13 @@ Profile read_profile(const JsonNode& node) {
   ObjectReader reader(node);
   Profile profile;
   const std::string schema = reader.text("schema");
-  if (schema != "moesim-profile/1") reader.fail("schema", "is \"" + schema + "\"; this program reads \"moesim-profile/1\"");
+  if (schema != "moesim-profile/1")
+    reader.fail("schema", "is " + in_quotes(schema) + "; this program reads \"moesim-profile/1\"");
   profile.id = reader.text("id");
   const std::string kind = reader.choice("kind", {"measured", "published", "synthetic"});
-  profile.kind = kind == "measured" ? ProfileKind::measured : kind == "published" ? ProfileKind::published : ProfileKind::synthetic;
+  profile.kind = kind == "measured"    ? ProfileKind::measured
+                 : kind == "published" ? ProfileKind::published
+                                       : ProfileKind::synthetic;
   profile.gpu = read_gpu_spec(reader.required("gpu"));
   reader.text("about");
 
@@ -72,8 +108,9 @@ Profile read_profile(const JsonNode& node) {
     const Kernel kernel = kernel_named(kernels, key);
     const auto index = static_cast<std::size_t>(kernel);
     ObjectReader entry = kernels.object(key);
-    profile.source[index] = entry.text("source");
-    if (entry.has("error")) {  // kept for the reader of the file; tests recompute it from the points
+    profile.source[index] = source_of(entry);
+    if (entry.has(
+            "error")) {  // kept for the reader of the file; tests recompute it from the points
       ObjectReader error = entry.object("error");
       error.number("median_pct", 0, 100);
       error.number("max_pct", 0, 1000);
@@ -82,12 +119,16 @@ Profile read_profile(const JsonNode& node) {
     if (is_gemm(kernel)) {
       profile.gemm[index] = read_gemm(entry, kernel, profile);
     } else if (is_attention(kernel)) {
-      profile.attention[index] = AttentionModel{entry.flop_rate("rate"), entry.seconds("overhead"), entry.integer("sms", 1, profile.gpu.num_sms),
-                                                entry.integer("qk_head_dim", 1, 65536), entry.integer("v_head_dim", 1, 65536)};
+      profile.attention[index] = AttentionModel{entry.flop_rate_at_least("rate", kSlowestWork),
+                                                entry.seconds_at_most("overhead", kLongestOverhead),
+                                                entry.integer("sms", 1, profile.gpu.num_sms),
+                                                entry.integer("qk_head_dim", 1, 65536),
+                                                entry.integer("v_head_dim", 1, 65536)};
     } else {
       MemoryModel m;
-      if (entry.has("bandwidth")) m.bandwidth = entry.bandwidth("bandwidth");
-      m.overhead = entry.seconds("overhead");
+      if (entry.has("bandwidth"))
+        m.bandwidth = entry.bandwidth_at_least("bandwidth", kSlowestTraffic);
+      m.overhead = entry.seconds_at_most("overhead", kLongestOverhead);
       m.sms = entry.integer("sms", 1, profile.gpu.num_sms);
       profile.memory[index] = m;
     }
@@ -101,17 +142,18 @@ Profile read_profile(const JsonNode& node) {
   profile.comm.dispatch_overlap = comm.number("dispatch_overlap", 0.01, 1);
   profile.comm.cached_dispatch_overlap = comm.number("cached_dispatch_overlap", 0.01, 1);
   profile.comm.combine_overlap = comm.number("combine_overlap", 0.01, 1);
-  profile.comm.layout = comm.seconds("layout");
-  profile.comm.cast_per_sm = comm.bandwidth("cast_per_sm");
-  profile.comm.low_latency_overhead = comm.seconds("low_latency_overhead");
-  comm.text("source");
+  profile.comm.layout = comm.seconds_at_most("layout", kLongestOverhead);
+  profile.comm.cast_per_sm = comm.bandwidth_at_least("cast_per_sm", kSlowestTraffic);
+  profile.comm.low_latency_overhead =
+      comm.seconds_at_most("low_latency_overhead", kLongestOverhead);
+  source_of(comm);
   comm.finish();
 
   ObjectReader launch = reader.object("launch");
-  profile.launch_gap = launch.seconds("gap");
-  profile.chunk_startup = launch.seconds("chunk_startup");
+  profile.launch_gap = launch.seconds_at_most("gap", kLongestOverhead);
+  profile.chunk_startup = launch.seconds_at_most("chunk_startup", kLongestOverhead);
   profile.gemm_slowdown_under_comm = launch.number("gemm_slowdown_under_comm", 1, 10);
-  launch.text("source");
+  source_of(launch);
   launch.finish();
   reader.finish();
   return profile;

@@ -1,18 +1,67 @@
 #include "model/scenario.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+
+#include "model/errors.hpp"
+#include "model/json_message.hpp"
+#include "model/model_counts.hpp"
 
 namespace moesim {
 namespace {
 
 namespace fs = std::filesystem;
 
+using Overrides = std::vector<std::pair<std::string, JsonNode>>;
+
+// The longest context window on offer in 2025 has 1e8 tokens (Magic, LTM-2).
+constexpr std::int64_t kMostSeqLen = 1 << 27;
+constexpr std::int64_t kMostBatch = 1 << 30;
+// DeepSeek-V3 needs 61 x 120 = 7,320 passes and 61 x 15,360 = 936,960 loads; the limits are memory,
+// about 1 GB each.
+constexpr std::int64_t kMostLayerPasses = 1 << 22;
+constexpr std::int64_t kMostLayerLoads = 1 << 26;
+// The clock counts picoseconds in 64 bits and ends after 106 days (model/units.hpp). Far below,
+// because this counts work at the datasheet peak.
+constexpr std::int64_t kMostDaysAtPeak = 5;
+
+bool is_below(const std::string& pointer, const std::string& parent) {
+  return pointer.rfind(parent + "/", 0) == 0;
+}
+
+// The model's name in messages and reports: a published config.json may carry a path of its
+// authors' under this key.
+void set_model_name(JsonNode& config, const std::string& name) {
+  if (config.kind != JsonNode::Kind::object)
+    return;  // ObjectReader complains later, with the place
+  JsonNode text;
+  text.kind = JsonNode::Kind::string;
+  text.text = name;
+  for (auto& [key, value] : config.members) {
+    if (key == "_name_or_path") {
+      value = std::move(text);
+      return;
+    }
+  }
+  config.members.emplace_back("_name_or_path", std::move(text));
+}
+
 // Replaces the file name under `key` by the file's content.
 void resolve(JsonNode& object, const std::string& key, const fs::path& folder) {
-  if (object.kind != JsonNode::Kind::object) return;  // ObjectReader complains later, with the place
+  if (object.kind != JsonNode::Kind::object)
+    return;  // ObjectReader complains later, with the place
   for (auto& [name, value] : object.members) {
-    if (name != key || value.kind != JsonNode::Kind::string) continue;
+    if (name != key) continue;
+    const bool names_gpu = key == "cluster" || key == "profile";
+    if (value.kind == JsonNode::Kind::object) {  // in place; it may still name its GPU's file
+      if (names_gpu) resolve(value, "gpu", folder);
+      continue;
+    }
+    if (value.kind == JsonNode::Kind::null) continue;  // a missing key
+    if (value.kind != JsonNode::Kind::string || value.text.empty())
+      throw InputError(value.place(),
+                       "expected a file name or an object, found " + value.describe());
     const fs::path path = folder / value.text;
     JsonNode content;
     try {
@@ -20,12 +69,8 @@ void resolve(JsonNode& object, const std::string& key, const fs::path& folder) {
     } catch (const InputError& error) {
       throw InputError(value.place(), error.what());
     }
-    if (key == "model") {  // a config.json has no name of its own: keep the file's
-      content.members.emplace_back("_name_or_path", JsonNode{});
-      content.members.back().second.kind = JsonNode::Kind::string;
-      content.members.back().second.text = path.stem().string();
-    }
-    if (key == "cluster" || key == "profile") resolve(content, "gpu", path.parent_path());
+    if (key == "model") set_model_name(content, path.stem().string());
+    if (names_gpu) resolve(content, "gpu", path.parent_path());
     value = std::move(content);
   }
 }
@@ -41,24 +86,36 @@ std::string fnv1a_hex(const std::string& text) {
 RoutingSpec read_routing(const JsonNode& node, const ModelSpec& model) {
   ObjectReader reader(node);
   RoutingSpec spec;
-  spec.kind = reader.choice("kind", {"balanced", "sampled"}) == "sampled" ? RoutingKind::sampled : RoutingKind::balanced;
+  spec.kind = reader.choice("kind", {"balanced", "sampled"}) == "sampled" ? RoutingKind::sampled
+                                                                          : RoutingKind::balanced;
   spec.max_groups = model.moe ? model.moe->max_groups : 1;
   if (reader.has("max_groups")) {
-    if (!model.moe) reader.fail("max_groups", "given, but " + model.name + " has no experts");
+    if (!model.moe)
+      reader.fail("max_groups", "given, but " + one_line(model.name) + " has no experts");
     spec.max_groups = reader.integer("max_groups", 1, model.moe->num_groups);
-    if (spec.max_groups * (model.moe->num_experts / model.moe->num_groups) < model.moe->top_k)
-      reader.fail("max_groups", std::to_string(spec.max_groups) + " groups cannot hold top-" + std::to_string(model.moe->top_k));
+    const std::int64_t group_size = model.moe->num_experts / model.moe->num_groups;
+    if (spec.max_groups * group_size < model.moe->top_k)
+      reader.fail("max_groups",
+                  "groups x experts in each = " + std::to_string(spec.max_groups) + " x " +
+                      std::to_string(group_size) + " are fewer than the top-" +
+                      std::to_string(model.moe->top_k) + " of a token");
   }
-  spec.popularity_cv = spec.kind == RoutingKind::sampled ? reader.number("popularity_cv", 0, 10) : reader.number_or("popularity_cv", 0, 10, 0);
-  if (spec.kind == RoutingKind::balanced && spec.popularity_cv != 0) reader.fail("popularity_cv", "balanced routing has no unequal popularity; expected 0");
+  // A phase that overrides the kind with "balanced" keeps no popularity: every expert gets the
+  // mean.
+  const double cv = spec.kind == RoutingKind::sampled || reader.has("popularity_cv")
+                        ? reader.number("popularity_cv", 0, 10)
+                        : 0;
+  spec.popularity_cv = spec.kind == RoutingKind::sampled ? cv : 0;
   reader.finish();
   return spec;
 }
 
-// Members of `changes` replace those of `base`.
+// Members of `changes` replace those of `base`. The whole is placed at the changes.
 JsonNode merged(const JsonNode& base, const JsonNode& changes) {
   if (base.kind != JsonNode::Kind::object || changes.kind != JsonNode::Kind::object) return changes;
   JsonNode result = base;
+  result.file = changes.file;
+  result.pointer = changes.pointer;
   for (const auto& [key, value] : changes.members) {
     bool found = false;
     for (auto& [name, old] : result.members)
@@ -71,50 +128,127 @@ JsonNode merged(const JsonNode& base, const JsonNode& changes) {
   return result;
 }
 
+// `read` on `base` with a phase's changes, if it has any. What is wrong with a value of `base` is
+// then told with the place of the changes as well: the value may only be wrong beside them.
+template <class Read>
+auto read_changed(const JsonNode& base, const JsonNode* changes, Read read) {
+  if (changes == nullptr) return read(base);
+  ObjectReader{base};  // refuses anything but an object
+  const JsonNode whole = merged(base, *changes);
+  const std::string place = changes->place();
+  try {
+    return read(whole);
+  } catch (const InputError& error) {
+    std::string problem = error.what();
+    if (problem.rfind(place, 0) == 0) throw;
+    const std::string file = changes->file ? one_line(*changes->file) + ": " : "";
+    if (problem.rfind(file, 0) == 0) problem.erase(0, file.size());
+    throw InputError(place, problem);
+  }
+}
+
+// Refuses what could not be simulated before anything is allocated for it.
+void check_size(const ObjectReader& reader,
+                const TrainingPhase& phase,
+                const ModelSpec& model,
+                const ClusterSpec& cluster) {
+  const ParallelPlan& p = phase.plan;
+  const std::int64_t microbatches = phase.batch / p.dp;
+  if (microbatches > kMostLayerPasses / model.num_layers)
+    reader.fail("batch",
+                std::to_string(microbatches) + " microbatches x " +
+                    std::to_string(model.num_layers) +
+                    " layers are too many to simulate; expected a product of at most " +
+                    std::to_string(kMostLayerPasses));
+  const bool drawn = model.moe && phase.routing.kind == RoutingKind::sampled;
+  if (drawn && phase.batch * p.cp > kMostLayerLoads / model.num_layers)
+    reader.fail("batch",
+                std::to_string(phase.batch) + " sequences x cp " + std::to_string(p.cp) + " x " +
+                    std::to_string(model.num_layers) +
+                    " layers are too many loads to draw; expected a product of at most " +
+                    std::to_string(kMostLayerLoads) + ", or routing of kind \"balanced\"");
+  const double tokens = static_cast<double>(phase.seq_len) * static_cast<double>(phase.batch);
+  const Flop work =
+      tokens * flops_per_token(model, phase.seq_len, AttentionConvention::causal).training();
+  const Seconds at_peak = work / (static_cast<double>(cluster.num_gpus()) * cluster.gpu.peak_bf16);
+  if (at_peak > static_cast<double>(kMostDaysAtPeak) * day)
+    reader.fail("batch",
+                std::to_string(phase.batch) + " sequences of " + std::to_string(phase.seq_len) +
+                    " tokens are a step of " + number_text(std::round(at_peak.in(day))) +
+                    " days at the cluster's BF16 peak; expected at most " +
+                    std::to_string(kMostDaysAtPeak));
+}
+
 void check_batch(const ObjectReader& reader, const TrainingPhase& phase) {
   const ParallelPlan& p = phase.plan;
   if (p.schedule == ScheduleKind::overlapped_pair) {
-    if (phase.batch != 2 * p.dp) reader.fail("batch", "an overlapped pair is two microbatches on each of dp " + std::to_string(p.dp) + " ranks; expected " + std::to_string(2 * p.dp) + ", found " + std::to_string(phase.batch));
+    if (phase.batch != 2 * p.dp)
+      reader.fail("batch",
+                  "an overlapped pair is two microbatches on each of dp " + std::to_string(p.dp) +
+                      " ranks; expected " + std::to_string(2 * p.dp) + ", found " +
+                      std::to_string(phase.batch));
   } else if (phase.batch % p.dp != 0) {
-    reader.fail("batch", std::to_string(phase.batch) + " sequences are not divisible by dp " + std::to_string(p.dp));
+    reader.fail(
+        "batch",
+        std::to_string(phase.batch) + " sequences are not divisible by dp " + std::to_string(p.dp));
   }
-  if (phase.seq_len % p.cp != 0) reader.fail("seq_len", std::to_string(phase.seq_len) + " is not divisible by cp " + std::to_string(p.cp));
+  if (phase.seq_len % p.cp != 0)
+    reader.fail("seq_len",
+                std::to_string(phase.seq_len) + " is not divisible by cp " + std::to_string(p.cp));
 }
 
-// A ramp grows the batch linearly in tokens; it is cut into `num_stages` stretches of equal tokens, each at its middle batch
-// rounded to what the plan can run.
-void add_ramp(ObjectReader& ramp, const TrainingPhase& full, std::vector<TrainingPhase>& phases, double& tokens_left) {
+// A ramp grows the batch linearly in tokens; it is cut into `num_stages` stretches of equal tokens,
+// each at its middle batch rounded to what the plan can run.
+void add_ramp(ObjectReader& ramp,
+              const TrainingPhase& full,
+              std::vector<TrainingPhase>& phases,
+              double& tokens_left) {
   const std::int64_t from = ramp.integer("from_batch", 1, full.batch);
   const auto tokens = static_cast<double>(ramp.count("tokens"));
   const std::int64_t num_stages = ramp.integer("num_stages", 1, 64);
   ramp.finish();
-  if (tokens >= tokens_left) ramp.fail("tokens", "the ramp is longer than the phase");
+  if (tokens >= tokens_left)
+    ramp.fail("tokens",
+              "a ramp of " + number_text(tokens) + " tokens is not shorter than the phase of " +
+                  number_text(tokens_left));
   const std::int64_t unit = 2 * full.plan.dp;  // an even number of microbatches on every pipeline
   for (std::int64_t i = 0; i < num_stages; ++i) {
     const double middle = (static_cast<double>(i) + 0.5) / static_cast<double>(num_stages);
-    const double batch = static_cast<double>(from) + middle * static_cast<double>(full.batch - from);
+    const double batch =
+        static_cast<double>(from) + middle * static_cast<double>(full.batch - from);
     TrainingPhase stage = full;
-    stage.batch = std::max<std::int64_t>(unit, std::llround(batch / static_cast<double>(unit)) * unit);
-    stage.name = full.name + ", batch ramp " + std::to_string(i + 1) + "/" + std::to_string(num_stages);
+    stage.batch =
+        std::max<std::int64_t>(unit, std::llround(batch / static_cast<double>(unit)) * unit);
+    stage.name =
+        full.name + ", batch ramp " + std::to_string(i + 1) + "/" + std::to_string(num_stages);
     stage.tokens = tokens / static_cast<double>(num_stages);
-    if (stage.batch < stage.plan.pp * unit && stage.plan.schedule == ScheduleKind::dualpipe) stage.plan.schedule = stage.plan.fallback_schedule;
-    stage.routing.kind = RoutingKind::balanced;  // a ramp stage is a small share of the run: every rank alike, folded
+    if (stage.batch < stage.plan.pp * unit && stage.plan.schedule == ScheduleKind::dualpipe)
+      stage.plan.schedule = stage.plan.fallback_schedule;
+    stage.routing.kind = RoutingKind::balanced;  // a ramp stage is a small share of the run: every
+                                                 // rank alike, folded
     phases.push_back(std::move(stage));
   }
   tokens_left -= tokens;
 }
 
-std::vector<TrainingPhase> read_phases(ObjectReader& scenario, const ModelSpec& model, const ClusterSpec& cluster) {
+std::vector<TrainingPhase> read_phases(ObjectReader& scenario,
+                                       const ModelSpec& model,
+                                       const ClusterSpec& cluster) {
   const JsonNode& plan = scenario.required("plan");
   const JsonNode& routing = scenario.required("routing");
   const JsonNode& list = scenario.required("phases");
-  if (list.kind != JsonNode::Kind::array || list.items.empty()) scenario.fail("phases", "expected an array of at least one phase");
+  if (list.kind != JsonNode::Kind::array || list.items.empty())
+    scenario.fail("phases",
+                  "expected an array of at least one phase, found " +
+                      (list.kind == JsonNode::Kind::array ? "an empty array" : list.describe()));
   std::vector<TrainingPhase> main, ramps;
   for (const JsonNode& item : list.items) {
     ObjectReader reader(item);
     TrainingPhase phase;
     phase.name = reader.text("name");
     if (reader.has("gpu_hours")) {
+      if (main.empty())
+        reader.fail("gpu_hours", "the first phase must be simulated; it only states gpu_hours");
       phase.stated_gpu_hours = reader.number("gpu_hours", 0, 1e12);
       phase.source = reader.text("source");
       reader.finish();
@@ -123,40 +257,76 @@ std::vector<TrainingPhase> read_phases(ObjectReader& scenario, const ModelSpec& 
     }
     const JsonNode* changed_plan = reader.optional("plan");
     const JsonNode* changed_routing = reader.optional("routing");
-    phase.plan = read_parallel_plan(changed_plan ? merged(plan, *changed_plan) : plan, model, cluster);
-    phase.routing = read_routing(changed_routing ? merged(routing, *changed_routing) : routing, model);
-    phase.seq_len = reader.integer("seq_len", 1, std::int64_t{1} << 32);
-    phase.batch = reader.integer("batch", 1, std::int64_t{1} << 32);
-    check_batch(reader, phase);
+    phase.plan = read_changed(plan, changed_plan, [&](const JsonNode& node) {
+      return read_parallel_plan(node, model, cluster);
+    });
+    phase.routing = read_changed(
+        routing, changed_routing, [&](const JsonNode& node) { return read_routing(node, model); });
+    phase.seq_len = reader.integer("seq_len", 1, kMostSeqLen);
+    phase.batch = reader.integer("batch", 1, kMostBatch);
     const auto step_tokens = static_cast<double>(phase.seq_len * phase.batch);
-    const bool by_steps = reader.has("steps");
-    phase.tokens = by_steps ? step_tokens * static_cast<double>(reader.integer("steps", 1, std::int64_t{1} << 40)) : static_cast<double>(reader.count("tokens"));
-    if (reader.has("ramp")) {
-      ObjectReader ramp = reader.object("ramp");
+    const bool by_steps = reader.has("steps"), by_tokens = reader.has("tokens");
+    if (by_steps && by_tokens)
+      reader.fail("tokens", "given beside \"steps\"; expected one of the two");
+    if (!by_steps && !by_tokens)
+      reader.fail("missing key \"tokens\" or \"steps\": how long the phase is");
+    phase.tokens =
+        by_steps
+            ? step_tokens * static_cast<double>(reader.integer("steps", 1, std::int64_t{1} << 40))
+            : static_cast<double>(reader.count("tokens"));
+    const JsonNode* ramp = reader.optional("ramp");
+    reader.finish();
+    check_batch(reader, phase);
+    check_size(reader, phase, model, cluster);
+    if (ramp != nullptr) {
+      ObjectReader ramp_reader(*ramp);
       double left = phase.tokens;
-      add_ramp(ramp, phase, ramps, left);
+      add_ramp(ramp_reader, phase, ramps, left);
       phase.tokens = left;
     }
-    reader.finish();
     main.push_back(std::move(phase));
   }
-  if (main.front().stated_gpu_hours) scenario.fail("phases", "the first phase must be simulated; it only states gpu_hours");
   main.insert(main.end(), ramps.begin(), ramps.end());
   return main;
+}
+
+// References ("/cluster") are replaced before files are opened, everything else after.
+bool replaces_reference(const std::string& pointer) {
+  return pointer == "/model" || pointer == "/cluster" || pointer == "/profile";
+}
+
+void apply(const Overrides& overrides, bool references, JsonNode& document) {
+  for (const auto& [pointer, value] : overrides) {
+    if (pointer.empty() || pointer == "/override" || is_below(pointer, "/override"))
+      throw InputError(
+          value.place(),
+          "expected the path of a value such as \"/plan/ep\", found " + in_quotes(pointer));
+    if (replaces_reference(pointer) != references) continue;
+    // May be a member that the file leaves out: the readers of these refuse those they do not know.
+    const bool may_add =
+        is_below(pointer, "/routing") || is_below(pointer, "/plan") || is_below(pointer, "/phases");
+    set_at(document, pointer, value, value.place(), may_add);
+  }
 }
 
 std::vector<Variant> read_variants(ObjectReader& scenario) {
   std::vector<Variant> variants;
   const JsonNode* list = scenario.optional("variants");
   if (list == nullptr) return variants;
-  if (list->kind != JsonNode::Kind::array) scenario.fail("variants", "expected an array");
+  if (list->kind != JsonNode::Kind::array)
+    scenario.fail("variants", "expected an array, found " + list->describe());
   for (const JsonNode& item : list->items) {
     ObjectReader reader(item);
     Variant v;
     v.name = reader.text("name");
     v.because = reader.text("because");
-    for (const auto& [pointer, value] : reader.object("set").node().members) v.set.emplace_back(pointer, value);
+    for (const auto& [pointer, value] : reader.object("set").node().members)
+      v.set.emplace_back(pointer, value);
     reader.finish();
+    // Whether the values fit is checked where the variant is run; a path that leads nowhere is
+    // found here.
+    JsonNode copy = scenario.node();
+    apply(v.set, /*references=*/false, copy);
     variants.push_back(std::move(v));
   }
   return variants;
@@ -164,22 +334,23 @@ std::vector<Variant> read_variants(ObjectReader& scenario) {
 
 }  // namespace
 
-Scenario read_scenario(const std::filesystem::path& path, const std::vector<std::pair<std::string, JsonNode>>& settings) {
+Scenario read_scenario(const std::filesystem::path& path,
+                       const std::vector<std::pair<std::string, JsonNode>>& settings) {
   JsonNode document = read_json_file(path);
   const fs::path folder = path.parent_path();
-  // Settings that replace a whole reference ("/cluster") come before the references are opened; the rest after.
-  auto replaces_reference = [](const std::string& p) { return p == "/model" || p == "/cluster" || p == "/profile"; };
-  std::vector<std::pair<std::string, JsonNode>> overrides;
+  Overrides overrides;
   if (const JsonNode* in_file = document.find("override")) {
-    if (in_file->kind != JsonNode::Kind::object) throw InputError(in_file->place(), "expected an object of JSON pointers, found " + in_file->describe());
+    if (in_file->kind != JsonNode::Kind::object)
+      throw InputError(in_file->place(),
+                       "expected an object of JSON pointers, found " + in_file->describe());
     overrides = in_file->members;
   }
   overrides.insert(overrides.end(), settings.begin(), settings.end());
-  for (const auto& [pointer, value] : overrides)
-    if (replaces_reference(pointer)) set_at(document, pointer, value, value.place());
+  apply(overrides, /*references=*/true, document);
   for (const char* key : {"model", "cluster", "profile"}) resolve(document, key, folder);
-  for (const auto& [pointer, value] : overrides)
-    if (!replaces_reference(pointer)) set_at(document, pointer, value, value.place(), pointer.rfind("/routing/", 0) == 0 || pointer.rfind("/plan/", 0) == 0);
+  apply(overrides, /*references=*/false, document);
+  for (const char* key : {"cluster", "profile"})
+    resolve(document, key, folder);  // a GPU's file named by an override
 
   ObjectReader reader(document);
   Scenario scenario;
@@ -188,9 +359,16 @@ Scenario read_scenario(const std::filesystem::path& path, const std::vector<std:
   reader.ignore("override");
   const JsonNode& config = reader.required("model");
   const JsonNode* model_name = config.find("_name_or_path");
-  scenario.model = read_model_spec(config, model_name != nullptr && model_name->kind == JsonNode::Kind::string ? model_name->text : scenario.name);
+  scenario.model = read_model_spec(
+      config,
+      model_name != nullptr && model_name->kind == JsonNode::Kind::string ? model_name->text
+                                                                          : scenario.name);
   for (const std::int64_t window : scenario.model.attention_window)
-    if (window != 0) reader.fail("model", scenario.model.name + " alternates windowed attention, which is not modelled in training yet");
+    if (window != 0)
+      ObjectReader(config).fail(
+          "layer_types",
+          one_line(scenario.model.name) +
+              " alternates windowed attention, which is not modelled in training yet");
   scenario.cluster = read_cluster_spec(reader.required("cluster"));
   scenario.profile = read_profile(reader.required("profile"));
   scenario.seed = static_cast<std::uint64_t>(reader.integer("seed", 0, std::int64_t{1} << 62));

@@ -60,49 +60,42 @@ Bytes saved_activation_bytes(const ModelSpec& m, LayerKind kind, const ChunkShap
   return bytes * B;
 }
 
-std::vector<RankMemory> training_memory(const ModelSpec& m, const ParallelPlan& plan, const ChunkShape& s, const RankLoad& load,
-                                        const std::vector<std::vector<std::int64_t>>& stages_of_rank,
-                                        const std::vector<std::int64_t>& chunks_in_flight) {
+Bytes chunk_activation_bytes(const ModelSpec& m, const std::vector<LayerKind>& layers, const ChunkShape& s, const RankLoad& load) {
+  Bytes sum;
+  for (const LayerKind kind : layers) sum += saved_activation_bytes(m, kind, s, load);
+  return sum;
+}
+
+RankMemory training_memory(const ModelSpec& m, const ParallelPlan& plan, const ChunkShape& s, const RankLoad& load, std::int64_t pp_rank,
+                           const std::vector<std::int64_t>& stages, Bytes activations) {
   const auto layers = stage_layers(plan, m);
-  std::vector<RankMemory> ranks;
-  for (std::size_t r = 0; r < stages_of_rank.size(); ++r) {
-    const auto& stages = stages_of_rank[r];
-    StageParameters params;
-    Bytes activations;
-    for (const std::int64_t st : stages) {
-      const auto& kinds = layers[static_cast<std::size_t>(st)];
-      const StageParameters p = stage_parameters(m, kinds, plan.ep);
-      params.expert += p.expert;
-      params.other += p.other;
-      for (const LayerKind kind : kinds) activations += saved_activation_bytes(m, kind, s, load);
-    }
-    // Chunks of both stages take turns: their mean, times the chunks alive.
-    activations = activations / static_cast<double>(stages.size()) * static_cast<double>(chunks_in_flight[r]);
-    const double local = params.expert + params.other;
-    const double copies = static_cast<double>(stages.size());  // a stage held twice has twice the replicas to shard over
-    const double sharded = params.other / (static_cast<double>(plan.dp * plan.cp) * copies) +
-                           params.expert / (static_cast<double>(plan.num_ep_groups()) * copies);
-    const auto hidden_bytes = 2.0 * static_cast<double>(m.hidden);
-    RankMemory memory;
-    memory.pp_rank = static_cast<std::int64_t>(r);
-    memory.parts = {
-        {"weights_bytes", "weights (BF16)", 2 * local * B},
-        {"fp8_weights_bytes", "FP8 copies of the weights", (plan.recipe == Recipe::fp8_block ? local : 0) * B},
-        {"gradients_bytes", "gradients (FP32)", 4 * local * B},
-        {"master_weights_bytes", "master weights (FP32, sharded)", 4 * sharded * B},
-        {"moments_bytes", "Adam moments (sharded)", 2 * plan.moment_bytes * sharded * B},
-        {"activations_bytes", "saved activations, " + std::to_string(chunks_in_flight[r]) + " chunks", activations},
-        // Dispatched and combined rows of one layer of each of two overlapped chunks, and two pipeline messages each way.
-        {"comm_buffers_bytes", "communication buffers",
-         ((m.moe && plan.ep > 1 ? 2.0 * static_cast<double>(load.tokens_received) * 2 * hidden_bytes : 0) + 4 * static_cast<double>(s.tokens) * hidden_bytes) * B},
-        // Operands and results of the largest layer while it runs: expert rows in and out, gate-up, and their gradients.
-        {"workspace_bytes", "workspace of the running layer",
-         (m.moe ? static_cast<double>(load.padded_rows) * (2 * hidden_bytes + 12.0 * static_cast<double>(m.moe->expert_intermediate)) : 0) * B +
-             static_cast<double>(s.tokens) * static_cast<double>(m.num_heads * (3 * m.head_dim + 3 * m.value_head_dim())) * 2 * B},
-    };
-    ranks.push_back(std::move(memory));
+  StageParameters params;
+  for (const std::int64_t st : stages) {
+    const StageParameters p = stage_parameters(m, layers[static_cast<std::size_t>(st)], plan.ep);
+    params.expert += p.expert;
+    params.other += p.other;
   }
-  return ranks;
+  const double local = params.expert + params.other;
+  const auto copies = static_cast<double>(stages.size());  // a stage held twice has twice the replicas to shard over
+  const double sharded = params.other / (static_cast<double>(plan.dp * plan.cp) * copies) + params.expert / (static_cast<double>(plan.num_ep_groups()) * copies);
+  const double tokens = static_cast<double>(s.tokens), row = 2.0 * static_cast<double>(m.hidden);  // one BF16 row
+  RankMemory memory;
+  memory.pp_rank = pp_rank;
+  memory.parts = {
+      {"weights_bytes", "weights (BF16)", 2 * local * B},
+      {"fp8_weights_bytes", "FP8 weight copies", (plan.recipe == Recipe::fp8_block ? local : 0) * B},
+      {"gradients_bytes", "gradients (FP32)", 4 * local * B},
+      {"master_weights_bytes", "master weights", 4 * sharded * B},
+      {"moments_bytes", "moments", 2 * plan.moment_bytes * sharded * B},
+      {"activations_bytes", "activations", activations},
+      // Dispatched and combined rows of one layer of each of two overlapped chunks, and two pipeline messages each way.
+      {"comm_buffers_bytes", "comm buffers", ((m.moe && plan.ep > 1 ? 4.0 * static_cast<double>(load.tokens_received) * row : 0) + 4 * tokens * row) * B},
+      // Operands and results of the running layer: expert rows in and out, gate-up and its gradient; Q, K, V and theirs.
+      {"workspace_bytes", "workspace",
+       (m.moe ? static_cast<double>(load.padded_rows) * (2 * row + 12.0 * static_cast<double>(m.moe->expert_intermediate)) : 0) * B +
+           tokens * static_cast<double>(m.num_heads * (3 * m.head_dim + 3 * m.value_head_dim())) * 2 * B},
+  };
+  return memory;
 }
 
 }  // namespace moesim

@@ -39,9 +39,11 @@ StageParameters stage_parameters(const ModelSpec& model, const std::vector<Layer
 // Bytes saved by one layer's forward pass for its backward pass.
 Bytes saved_activation_bytes(const ModelSpec& model, LayerKind kind, const ChunkShape& shape, const RankLoad& load);
 
-// `stages_of_rank`: the stages each pipeline rank holds; `chunks_in_flight`: activations alive per rank, in chunks of one stage.
-std::vector<RankMemory> training_memory(const ModelSpec& model, const ParallelPlan& plan, const ChunkShape& shape, const RankLoad& load,
-                                        const std::vector<std::vector<std::int64_t>>& stages_of_rank,
-                                        const std::vector<std::int64_t>& chunks_in_flight);
+// Saved by one chunk of a stage.
+Bytes chunk_activation_bytes(const ModelSpec& model, const std::vector<LayerKind>& layers, const ChunkShape& shape, const RankLoad& load);
+
+// Memory of one pipeline rank that holds `stages`; `activations`: what its schedule keeps alive at its worst moment.
+RankMemory training_memory(const ModelSpec& model, const ParallelPlan& plan, const ChunkShape& shape, const RankLoad& load, std::int64_t pp_rank,
+                           const std::vector<std::int64_t>& stages, Bytes activations);
 
 }  // namespace moesim

@@ -22,7 +22,7 @@ std::vector<OptimizerTimes> optimizer_times(const Scenario& scenario, const Trai
   const std::int64_t experts_per_node = std::min(plan.num_ep_groups(), std::max<std::int64_t>(1, cluster.gpus_per_node / plan.ep));
   const SmShare all_sms{cluster.gpu.num_sms, false};
   auto stream = [&](double bytes) {
-    return model.cost({"optimizer", Kernel::elementwise, Category::optimizer, Pass::weight_grad, 1, {}, Flop(), bytes * B}, all_sms).time;
+    return model.cost({"optimizer", Kernel::elementwise, Category::optimizer, Pass::weight_grad, 1, {}, Flop(), bytes * B, 0}, all_sms).time;
   };
   std::vector<OptimizerTimes> times;
   for (std::int64_t rank = 0; rank < plan.pp; ++rank) {

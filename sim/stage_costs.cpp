@@ -53,7 +53,7 @@ StageCosts::StageCosts(const Scenario& scenario, const TrainingPhase& phase, con
   if (plan.recipe == Recipe::fp8_block) {  // gradient rows are cast to FP8 on the communication stream before they leave
     const Bytes cast = static_cast<double>(shape_.tokens * m.hidden * 3) * B;
     cast_beside_ = plan.comm_sms > 0 ? to_tick(cast / (static_cast<double>(plan.comm_sms) * comm_.cast_per_sm)) : 0;
-    cast_alone_ = to_tick(model.cost({"cast_dY_fp8(comm stream)", Kernel::cast, Category::quantise, Pass::input_grad, 1, {}, Flop(), cast}, {scenario.cluster.gpu.num_sms, false}).time);
+    cast_alone_ = to_tick(model.cost({"cast_dY_fp8(comm stream)", Kernel::cast, Category::quantise, Pass::input_grad, 1, {}, Flop(), cast, 0}, {scenario.cluster.gpu.num_sms, false}).time);
   }
   std::vector<RankLoad> classes;
   draw_loads(phase, folded, num_threads, classes);

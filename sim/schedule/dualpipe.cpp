@@ -95,11 +95,9 @@ std::string refusal(std::int64_t pp, std::int64_t num_microbatches) {
   return "";
 }
 
-std::int64_t chunks_in_flight(std::int64_t pp, std::int64_t, std::int64_t) { return pp + 1; }
-
 }  // namespace
 
 extern const Schedule kDualPipe;
-const Schedule kDualPipe = {ScheduleKind::dualpipe, steps, refusal, chunks_in_flight, 2};
+const Schedule kDualPipe = {ScheduleKind::dualpipe, steps, refusal, 2};
 
 }  // namespace moesim

@@ -22,11 +22,9 @@ std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t
 
 std::string refusal(std::int64_t, std::int64_t) { return ""; }
 
-std::int64_t chunks_in_flight(std::int64_t pp, std::int64_t rank, std::int64_t num_microbatches) { return std::min(pp - rank, num_microbatches); }
-
 }  // namespace
 
 extern const Schedule kOneFOneB;
-const Schedule kOneFOneB = {ScheduleKind::one_f_one_b, steps, refusal, chunks_in_flight, 1};
+const Schedule kOneFOneB = {ScheduleKind::one_f_one_b, steps, refusal, 1};
 
 }  // namespace moesim

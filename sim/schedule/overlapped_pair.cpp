@@ -6,11 +6,11 @@ namespace {
 
 std::vector<ScheduleStep> steps(std::int64_t, std::int64_t, std::int64_t) { return {{StepKind::forward_backward, {0, 0}, {1, 0}}}; }
 std::string refusal(std::int64_t, std::int64_t num_microbatches) { return num_microbatches == 2 ? "" : "an overlapped pair is two microbatches, found " + std::to_string(num_microbatches); }
-std::int64_t chunks_in_flight(std::int64_t, std::int64_t, std::int64_t) { return 2; }
+
 
 }  // namespace
 
 extern const Schedule kOverlappedPair;
-const Schedule kOverlappedPair = {ScheduleKind::overlapped_pair, steps, refusal, chunks_in_flight, 2};
+const Schedule kOverlappedPair = {ScheduleKind::overlapped_pair, steps, refusal, 2};
 
 }  // namespace moesim

@@ -2,6 +2,7 @@
 // To add one: its file in this folder and its line in the table in schedule.cpp.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -37,18 +38,28 @@ struct Schedule {
   std::vector<ScheduleStep> (*steps)(std::int64_t pp, std::int64_t rank, std::int64_t num_microbatches);
   // "" when the schedule can run them, else why not, with the numbers.
   std::string (*refusal)(std::int64_t pp, std::int64_t num_microbatches);
-  // Chunks whose activations are alive at once on a rank, at most, each of one stage.
-  std::int64_t (*chunks_in_flight)(std::int64_t pp, std::int64_t rank, std::int64_t num_microbatches);
   std::int64_t num_directions;
 };
 
 const Schedule& schedule_of(ScheduleKind kind);
+
+// The most that is alive at once on a rank, when a chunk of direction d holds `weight[d]` from its forward step until its
+// backward is complete (until its weight step where that is separate). With weight 1 this counts chunks: pp - rank for 1F1B,
+// at most pp + 1 for DualPipe, as published.
+double peak_alive(const std::vector<ScheduleStep>& steps, const std::array<double, 2>& weight);
 
 // The published bubble of each schedule for equal stages (DualPipe repository, README, "Pipeline Bubbles and Memory Usage").
 // f, b, w: seconds of a forward chunk, a full backward (input and weight), a weight gradient; fb: of an overlapped pair.
 double one_f_one_b_bubble(std::int64_t pp, double f, double b);
 double zb1p_bubble(std::int64_t pp, double f, double b, double w);
 double dualpipe_bubble(std::int64_t pp, double fb, double b, double w);
+
+// What the step lists themselves give: the idle time of a rank until the last rank ends, mean over ranks, with equal stages,
+// no communication and chunks of the given durations. b_input: an input gradient alone (b - w).
+struct ChunkDurations {
+  double f = 0, b = 0, w = 0, fb = 0;
+};
+double list_bubble(const Schedule& schedule, std::int64_t pp, std::int64_t num_microbatches, const ChunkDurations& durations);
 
 // The stage a chunk finds on a rank.
 std::int64_t stage_of(std::int64_t pp, std::int64_t rank, std::int32_t direction);

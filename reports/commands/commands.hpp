@@ -1,0 +1,63 @@
+// The commands of `moesim`. Each adds its subcommand with its options and examples; when chosen, it runs and sets the exit
+// code. To add one: its file here and its line in the table in reports/main.cpp.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace moesim {
+
+// Exit codes (docs/architecture.md).
+enum ExitCode : int { kDone = 0, kRefused = 1, kBadInput = 2, kPastTolerance = 3, kInfeasible = 4 };
+
+enum class Color { automatic, always, never };
+
+// Options every command has.
+struct CommonOptions {
+  bool json = false;
+  bool quiet = false;
+  Color color = Color::automatic;
+  std::optional<std::int64_t> seed;
+  int threads = 0;  // 0: all cores
+  int num_threads() const;
+};
+
+struct CommandContext {
+  CommonOptions common;
+  std::function<int()> chosen;  // set by the subcommand that was named
+};
+
+void add_model_command(CLI::App& app, CommandContext& context);
+void add_run_command(CLI::App& app, CommandContext& context);
+void add_validate_command(CLI::App& app, CommandContext& context);
+
+// Adds --json, --quiet, --color, --seed and --threads to a subcommand.
+void add_common_options(CLI::App& command, CommandContext& context);
+
+// Writes to standard output and makes sure it arrived: std::runtime_error on a full disk or a closed pipe.
+void print(const std::string& text);
+// Markdown for people: headings and warnings stand out when standard output is a terminal (or colour is forced).
+void print_markdown(const std::string& text, const CommonOptions& options);
+
+// One line on standard error while work takes over a second and standard error is a terminal; nothing when quiet.
+class Progress {
+ public:
+  explicit Progress(bool quiet);
+  ~Progress();
+  void operator()(const std::string& what);
+
+ private:
+  bool enabled_, printed_ = false;
+  std::int64_t start_ms_;
+};
+
+// The folder of the shipped scenarios: `given`, else MOESIM_SCENARIOS, else where this program was built.
+std::string scenario_folder(const std::string& given);
+
+}  // namespace moesim

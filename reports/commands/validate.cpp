@@ -1,0 +1,94 @@
+// moesim validate: every known figure next to its prediction.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <sstream>
+
+#include "reports/commands/commands.hpp"
+#include "reports/format.hpp"
+#include "reports/sections/sections.hpp"
+
+namespace moesim {
+namespace {
+
+JsonValue rows_json(const std::vector<KnownRow>& rows) {
+  JsonValue list = JsonValue::array();
+  for (const KnownRow& row : rows) {
+    const KnownFigure& f = row.figure;
+    JsonValue item = JsonValue::object();
+    item.set("id", f.id).set("quantity", f.quantity).set("unit", f.unit).set("known", f.known);
+    item.set("predicted", row.predicted ? JsonValue(*row.predicted) : JsonValue());
+    item.set("error_pct", row.error_pct ? JsonValue(*row.error_pct) : JsonValue());
+    item.set("role", role_name(f.role));
+    item.set("tolerance_pct", f.unpredicted.empty() ? JsonValue(f.tolerance_pct) : JsonValue());
+    item.set("source", f.source);
+    item.set("note", f.unpredicted.empty() ? f.note : f.unpredicted);
+    list.push(std::move(item));
+  }
+  return JsonValue::object().set("schema_version", 1).set("rows", std::move(list));
+}
+
+std::string verdict(const std::vector<KnownRow>& rows) {
+  std::vector<double> held_out;
+  std::size_t past = 0, unpredicted = 0;
+  for (const KnownRow& row : rows) {
+    past += row.within_tolerance ? 0 : 1;
+    unpredicted += row.predicted ? 0 : 1;
+    if (row.error_pct && row.figure.role == FigureRole::held_out) held_out.push_back(std::abs(*row.error_pct));
+  }
+  std::sort(held_out.begin(), held_out.end());
+  std::string text = std::to_string(rows.size()) + " figures: " + std::to_string(past) + " past tolerance, " + std::to_string(unpredicted) + " not predicted";
+  if (!held_out.empty())
+    text += "; " + std::to_string(held_out.size()) + " held out, median error " + digits4(held_out[held_out.size() / 2]) + " %, largest " + digits4(held_out.back()) + " %";
+  return text + ".";
+}
+
+Report validation_report(const std::vector<KnownRow>& rows) {
+  Report report;
+  report.title = "Known figures next to their predictions";
+  Section table{"Figures", {}, {known_table(rows)}, {}};
+  table.paragraphs.push_back("Role: `definition` is arithmetic on published facts, `fit` was used to build the profile, `held_out` was not.");
+  Section notes{"Notes", {}, {}, {}};
+  for (const KnownRow& row : rows) {
+    const std::string& note = row.figure.unpredicted.empty() ? row.figure.note : row.figure.unpredicted;
+    if (!note.empty()) notes.notes.push_back(row.figure.id + ": " + note + ".");
+  }
+  notes.paragraphs.push_back(verdict(rows));
+  report.sections = {std::move(table), std::move(notes)};
+  return report;
+}
+
+}  // namespace
+
+void add_validate_command(CLI::App& app, CommandContext& context) {
+  auto folder = std::make_shared<std::string>();
+  CLI::App* command = app.add_subcommand("validate", "Every known figure next to its prediction; exit 3 past a tolerance");
+  command->footer("Example: moesim validate --json");
+  command->add_option("--scenarios", *folder, "Folder with published/, measured/ and the scenarios they name (default: the shipped one)");
+  add_common_options(*command, context);
+  command->callback([folder, &context] {
+    context.chosen = [folder, &context]() -> int {
+      const std::filesystem::path path = scenario_folder(*folder);
+      Progress progress(context.common.quiet);
+      FigureEvaluator evaluator(path, context.common.num_threads());
+      std::vector<KnownRow> rows;
+      const auto figures = read_known_figures(path);
+      if (figures.empty()) throw InputError(path.string(), "no known figures: expected JSON files in published/ or measured/");
+      for (const KnownFigure& figure : figures) {
+        progress("evaluating " + figure.id);
+        rows.push_back(evaluator.evaluate(figure));
+      }
+      if (context.common.json) {
+        print(rows_json(rows).dump());
+      } else {
+        std::ostringstream text;
+        write_markdown(validation_report(rows), text);
+        print_markdown(text.str(), context.common);
+      }
+      return std::all_of(rows.begin(), rows.end(), [](const KnownRow& row) { return row.within_tolerance; }) ? kDone : kPastTolerance;
+    };
+  });
+}
+
+}  // namespace moesim

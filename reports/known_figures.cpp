@@ -1,0 +1,133 @@
+#include "reports/known_figures.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "reports/formulas.hpp"
+#include "reports/model_json.hpp"
+#include "reports/report.hpp"
+
+namespace moesim {
+namespace {
+
+namespace fs = std::filesystem;
+
+FigureRole read_role(ObjectReader& reader) {
+  const std::string role = reader.choice("role", {"definition", "fit", "held_out"});
+  return role == "definition" ? FigureRole::definition : role == "fit" ? FigureRole::fit : FigureRole::held_out;
+}
+
+void read_origin(ObjectReader& reader, KnownFigure& f) {
+  ObjectReader from = reader.object("from");
+  if (from.has("unpredicted")) {
+    f.unpredicted = from.text("unpredicted");
+  } else if (from.has("formula")) {
+    f.formula = from.text("formula");
+    f.scenario = from.text_or("scenario", "");
+    const JsonNode& inputs = from.required("inputs");
+    if (inputs.kind != JsonNode::Kind::object) from.fail("inputs", "expected an object of numbers");
+    for (const auto& [key, value] : inputs.members) f.inputs[key] = as_number(value, -1e300, 1e300);
+  } else {
+    f.scenario = from.text_or("scenario", "");
+    f.model = from.text_or("model", "");
+    if (f.scenario.empty() == f.model.empty()) from.fail("expected \"scenario\", \"model\", \"formula\" or \"unpredicted\"");
+    const JsonNode& value = from.required("value");
+    if (value.kind == JsonNode::Kind::object)
+      for (const auto& [pointer, weight] : value.members) f.terms.emplace_back(pointer, as_number(weight, -1e9, 1e9));
+    else
+      f.terms.emplace_back(as_text(value), 1.0);
+  }
+  from.finish();
+}
+
+}  // namespace
+
+const char* role_name(FigureRole role) {
+  return role == FigureRole::definition ? "definition" : role == FigureRole::fit ? "fit" : "held_out";
+}
+
+std::vector<KnownFigure> read_known_figures(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const char* name : {"published", "measured"}) {
+    if (!fs::is_directory(folder / name)) continue;
+    std::vector<fs::path> here;
+    for (const auto& entry : fs::directory_iterator(folder / name))
+      if (entry.path().extension() == ".json") here.push_back(entry.path());
+    std::sort(here.begin(), here.end());
+    files.insert(files.end(), here.begin(), here.end());
+  }
+  std::vector<KnownFigure> figures;
+  for (const fs::path& path : files) {
+    const JsonNode node = read_json_file(path);
+    ObjectReader row(node);
+    const std::string id = row.text("id"), source = row.text("source");
+    row.text("quote");
+    const JsonNode& list = row.required("figures");
+    if (list.kind != JsonNode::Kind::array || list.items.empty()) row.fail("figures", "expected an array of at least one figure");
+    for (const JsonNode& item : list.items) {
+      ObjectReader reader(item);
+      KnownFigure f;
+      f.file = item.place();
+      f.id = reader.has("id") ? id + "." + reader.text("id") : id;
+      f.source = source;
+      f.quantity = reader.text("quantity");
+      f.unit = reader.text_or("unit", "");
+      f.known = reader.number("known", -1e300, 1e300);
+      f.role = read_role(reader);
+      read_origin(reader, f);
+      f.tolerance_pct = f.unpredicted.empty() ? reader.number("tolerance_pct", 0, 1000) : 0;
+      f.scale = reader.number_or("scale", -1e300, 1e300, 1);
+      f.note = reader.text_or("note", "");
+      f.part_of = reader.text_or("part_of", "");
+      reader.finish();
+      figures.push_back(std::move(f));
+    }
+    row.finish();
+  }
+  return figures;
+}
+
+FigureEvaluator::FigureEvaluator(fs::path scenario_folder, int num_threads) : folder_(std::move(scenario_folder)), num_threads_(num_threads) {}
+
+void FigureEvaluator::add_run(const std::string& scenario, JsonValue document) { runs_.emplace(scenario, std::move(document)); }
+
+const JsonValue& FigureEvaluator::run_of(const std::string& name) {
+  auto it = runs_.find(name);
+  if (it == runs_.end()) {
+    const Scenario scenario = read_scenario(folder_ / name);
+    RunOptions options;
+    options.simulation.num_threads = num_threads_;
+    it = runs_.emplace(name, run_json(scenario, run_scenario(scenario, options))).first;
+  }
+  return it->second;
+}
+
+const JsonValue& FigureEvaluator::model_of(const std::string& name) {
+  auto it = models_.find(name);
+  if (it == models_.end()) it = models_.emplace(name, model_json(read_model_spec(folder_ / name), 4096)).first;
+  return it->second;
+}
+
+KnownRow FigureEvaluator::evaluate(const KnownFigure& f) {
+  KnownRow row{f, std::nullopt, std::nullopt, true};
+  if (!f.unpredicted.empty()) return row;
+  double value = 0;
+  if (!f.formula.empty()) {
+    std::optional<Scenario> scenario;
+    if (!f.scenario.empty()) scenario = read_scenario(folder_ / f.scenario);
+    value = evaluate_formula(f.formula, FormulaInputs(f.inputs, f.file), scenario ? &*scenario : nullptr);
+  } else {
+    const JsonValue& document = f.scenario.empty() ? model_of(f.model) : run_of(f.scenario);
+    for (const auto& [pointer, weight] : f.terms) {
+      const auto found = document.number_at(pointer);
+      if (!found) throw InputError(f.file + "/from/value", "no number at \"" + pointer + "\" of " + (f.scenario.empty() ? f.model : f.scenario));
+      value += weight * *found;
+    }
+  }
+  row.predicted = value * f.scale;
+  row.error_pct = f.known != 0 ? 100 * (*row.predicted / f.known - 1) : 100 * *row.predicted;
+  row.within_tolerance = std::abs(*row.error_pct) <= f.tolerance_pct;
+  return row;
+}
+
+}  // namespace moesim

@@ -1,0 +1,68 @@
+// Known figures: what was published or measured, next to what this program predicts. One JSON file a source row in
+// scenarios/published/ (quoted) or scenarios/measured/ (ours); adding a figure touches no code.
+//
+// A figure says where its prediction comes from:
+//   {"scenario": "x.jsonc", "value": "/metrics/step_time_s"}   a value of the document `moesim run --json` prints
+//   {"model": "models/x.json", "value": "/parameters/total"}   a value of the document `moesim model --json` prints
+//     ("value" may also be {"/a": 2, "/b": -1}: a weighted sum of values)
+//   {"formula": "dualpipe_bubble", "inputs": {...}}            one line of the table in formulas.cpp
+//   {"unpredicted": "why"}                                     listed without a prediction
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/json_reader.hpp"
+#include "model/json_writer.hpp"
+
+namespace moesim {
+
+enum class FigureRole { definition, fit, held_out };
+const char* role_name(FigureRole role);
+
+struct KnownFigure {
+  std::string id;        // row id, or row id and a suffix: "T07.bubble"
+  std::string quantity, unit, source;
+  double known = 0;
+  FigureRole role = FigureRole::held_out;
+  double tolerance_pct = 0;
+  std::string note;      // why it misses, in one sentence; may be empty
+  std::string part_of;   // id of a figure this one is an additive part of; may be empty
+  // where the prediction comes from
+  std::string scenario, model, formula, unpredicted;
+  std::vector<std::pair<std::string, double>> terms;  // pointer, weight
+  std::map<std::string, double> inputs;
+  double scale = 1;      // prediction in SI units times scale = prediction in `unit`
+  std::string file;      // for messages
+};
+
+struct KnownRow {
+  KnownFigure figure;
+  std::optional<double> predicted;  // in the figure's unit
+  std::optional<double> error_pct;
+  bool within_tolerance = true;
+};
+
+// All figures below `folder`/published and `folder`/measured, ordered by file name and position.
+std::vector<KnownFigure> read_known_figures(const std::filesystem::path& folder);
+
+// Evaluates figures; each scenario is simulated once, on `num_threads` threads.
+class FigureEvaluator {
+ public:
+  FigureEvaluator(std::filesystem::path scenario_folder, int num_threads);
+  KnownRow evaluate(const KnownFigure& figure);
+  // Gives the evaluator the document of a run it need not repeat.
+  void add_run(const std::string& scenario, JsonValue document);
+
+ private:
+  const JsonValue& run_of(const std::string& scenario);
+  const JsonValue& model_of(const std::string& model);
+  std::filesystem::path folder_;
+  int num_threads_;
+  std::map<std::string, JsonValue> runs_, models_;
+};
+
+}  // namespace moesim

@@ -1,0 +1,41 @@
+// moesim: what will this MoE model cost on this cluster, how fast will it run, and what holds it back?
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "model/errors.hpp"
+#include "reports/commands/commands.hpp"
+
+namespace {
+
+using namespace moesim;
+
+constexpr void (*kCommands[])(CLI::App&, CommandContext&) = {add_model_command, add_run_command, add_validate_command};
+
+int dispatch(int argc, char** argv) {
+  CLI::App app("Simulates training of Mixture-of-Experts models on GPU clusters: time, MFU, GPU hours, dollars, memory.", "moesim");
+  app.require_subcommand(1);
+  app.footer("Exit codes: 0 done; 1 the system refused or an internal error; 2 bad input or usage; 3 validate past a tolerance;\n"
+             "4 the plan is infeasible (its report is still complete).");
+  CommandContext context;
+  for (const auto add : kCommands) add(app, context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kBadInput;
+  }
+  return context.chosen();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return dispatch(argc, argv);
+  } catch (const InputError& error) {
+    std::cerr << "moesim: " << error.what() << '\n';
+    return kBadInput;
+  } catch (const std::exception& error) {
+    std::cerr << "moesim: " << error.what() << '\n';
+    return kRefused;
+  }
+}

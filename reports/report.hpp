@@ -1,0 +1,55 @@
+// A report before it is text: facts, sections, tables. Sections read a finished run and never compute physics.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/scenario.hpp"
+#include "reports/known_figures.hpp"
+#include "sim/run.hpp"
+
+namespace moesim {
+
+struct Table {
+  std::string title;
+  std::vector<std::string> columns;
+  std::vector<std::vector<std::string>> rows;
+};
+
+struct Section {
+  std::string title;
+  std::vector<std::string> paragraphs;  // before the tables
+  std::vector<Table> tables;
+  std::vector<std::string> notes;       // after them
+};
+
+struct Report {
+  std::string title;
+  std::vector<std::pair<std::string, std::string>> facts;  // scenario hash, profile, seed
+  std::vector<Section> sections;
+  std::vector<std::string> warnings;
+};
+
+// A changed scenario and what came of it.
+struct VariantResult {
+  const Variant* variant = nullptr;
+  RunResult run;  // main phase only
+};
+
+struct ReportInput {
+  const Scenario& scenario;
+  const RunResult& run;
+  std::vector<KnownRow> known;           // published figures that speak to this scenario
+  std::vector<VariantResult> variants;
+};
+
+Report make_report(const ReportInput& input);
+
+void write_markdown(const Report& report, std::ostream& out);
+
+// The document `moesim run --json` prints (docs/run-json.md).
+JsonValue run_json(const Scenario& scenario, const RunResult& run);
+
+}  // namespace moesim

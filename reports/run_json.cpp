@@ -1,0 +1,114 @@
+// The document of `moesim run --json` and report.json. Flat groups, SI units last in the key.
+#include <algorithm>
+
+#include "reports/report.hpp"
+
+namespace moesim {
+namespace {
+
+template <class Names, class Values>
+JsonValue flat(const Names& names, const Values& values) {
+  JsonValue object = JsonValue::object();
+  for (std::size_t i = 0; i < values.size(); ++i) object.set(std::string(names[i].key), values[i]);
+  return object;
+}
+
+JsonValue memory_json(const std::vector<RankMemory>& memory, Bytes hbm) {
+  JsonValue list = JsonValue::array();
+  for (const RankMemory& rank : memory) {
+    JsonValue item = JsonValue::object();
+    item.set("pp_rank", rank.pp_rank);
+    for (const MemoryPart& part : rank.parts) item.set(part.key, part.bytes.in(B));
+    item.set("total_bytes", rank.total().in(B));
+    item.set("hbm_bytes", hbm.in(B));
+    list.push(std::move(item));
+  }
+  return list;
+}
+
+JsonValue phase_json(const PhaseResult& r) {
+  JsonValue item = JsonValue::object();
+  item.set("name", r.phase.name);
+  item.set("gpu_hours", r.gpu_hours);
+  if (r.phase.stated_gpu_hours) {
+    item.set("stated", true);
+    return item;
+  }
+  item.set("feasible", r.refusal.empty() && r.fits);
+  item.set("batch_sequences", r.phase.batch);
+  item.set("seq_len_tokens", r.phase.seq_len);
+  item.set("tokens", r.phase.tokens);
+  if (!r.refusal.empty()) return item;
+  item.set("num_steps", r.num_steps);
+  item.set("step_time_s", r.step_time.in(s));
+  item.set("tokens_per_s", r.tokens_per_s);
+  return item;
+}
+
+}  // namespace
+
+JsonValue run_json(const Scenario& scenario, const RunResult& run) {
+  const PhaseResult& main = run.phases.front();
+  JsonValue doc = JsonValue::object();
+  doc.set("schema_version", 1);
+  doc.set("scenario", JsonValue::object().set("name", scenario.name).set("hash", scenario.hash));
+  doc.set("profile", scenario.profile.id);
+  doc.set("seed", static_cast<std::int64_t>(scenario.seed));
+  doc.set("feasible", run.feasible);
+
+  JsonValue metrics = JsonValue::object();
+  if (main.refusal.empty()) {
+    const double gpus = static_cast<double>(scenario.cluster.num_gpus());
+    Bytes peak;
+    for (const RankMemory& rank : main.memory) peak = std::max(peak, rank.total());
+    metrics.set("step_time_s", main.step_time.in(s));
+    metrics.set("tokens_per_step", static_cast<double>(main.phase.seq_len * main.phase.batch));
+    metrics.set("tokens_per_s", main.tokens_per_s);
+    metrics.set("tokens_per_s_per_gpu", main.tokens_per_s_per_gpu);
+    metrics.set("tokens_per_day", main.tokens_per_s * 86400);
+    metrics.set("flops_per_token_causal", main.flops_causal.training().in(FLOP));
+    metrics.set("flops_per_token_noncausal", main.flops_non_causal.training().in(FLOP));
+    metrics.set("flops_per_s_per_gpu_causal", main.flops_per_s_per_gpu_causal);
+    metrics.set("flops_per_s_per_gpu_noncausal", main.flops_per_s_per_gpu_non_causal);
+    metrics.set("mfu_causal", main.mfu_causal);
+    metrics.set("mfu_noncausal", main.mfu_non_causal);
+    metrics.set("bubble_s", main.phase_s[static_cast<std::size_t>(SchedulePhase::bubble)]);
+    metrics.set("gpu_hours", run.gpu_hours);
+    metrics.set("gpu_hours_first_phase", run.gpu_hours_simulated_main);
+    metrics.set("gpu_hours_per_trillion_tokens", gpus * 1e12 / main.tokens_per_s / 3600);
+    metrics.set("cost_usd", run.cost_usd);
+    metrics.set("cost_first_phase_usd", (scenario.cluster.price * (run.gpu_hours_simulated_main * hour)).in(USD));
+    metrics.set("memory_peak_bytes", peak.in(B));
+    metrics.set("memory_peak_share_of_hbm", peak / scenario.cluster.gpu.hbm);
+    metrics.set("fits_in_memory", main.fits ? 1 : 0);
+    metrics.set("nodes_per_token", main.step.nodes_per_token);
+    metrics.set("ranks_per_token", main.step.ranks_per_token);
+    metrics.set("rank_rows_max_over_mean", main.step.max_over_mean_rows);
+  }
+  doc.set("metrics", std::move(metrics));
+  if (main.refusal.empty()) {
+    doc.set("breakdown", flat(kCategoryNames, main.category_s));
+    doc.set("phases", flat(kSchedulePhaseNames, main.phase_s));
+    doc.set("phases_first_rank", flat(kSchedulePhaseNames, main.first_rank_phase_s));
+    JsonValue ladder = JsonValue::array();
+    for (const WaterfallLine& line : main.waterfall)
+      ladder.push(JsonValue::object().set("name", line.name).set("seconds", line.seconds).set("mfu_causal_after", line.mfu_after));
+    doc.set("mfu_waterfall", std::move(ladder));
+    doc.set("memory", memory_json(main.memory, scenario.cluster.gpu.hbm));
+    JsonValue origins = JsonValue::object();
+    for (std::size_t i = 0; i < kNumOrigins; ++i) origins.set(kOriginNames[i], main.origin_share[i]);
+    doc.set("origins", std::move(origins));
+  }
+  JsonValue run_phases = JsonValue::array();
+  for (const PhaseResult& r : run.phases) run_phases.push(phase_json(r));
+  doc.set("run", std::move(run_phases));
+  doc.set("folded", main.step.folded);
+  doc.set("num_simulated_ranks", main.step.num_simulated_ranks);
+  doc.set("num_events", main.step.num_events);
+  JsonValue warnings = JsonValue::array();
+  for (const std::string& w : run.warnings) warnings.push(w);
+  doc.set("warnings", std::move(warnings));
+  return doc;
+}
+
+}  // namespace moesim

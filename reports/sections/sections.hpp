@@ -1,0 +1,25 @@
+// Report sections. Each reads the finished run and returns a section, or nothing when it has nothing to say. To add one: its
+// file here and its line in the order table in reports/report.cpp.
+#pragma once
+
+#include <optional>
+
+#include "reports/report.hpp"
+
+namespace moesim {
+
+std::optional<Section> summary_section(const ReportInput& input);
+std::optional<Section> published_section(const ReportInput& input);
+std::optional<Section> gap_section(const ReportInput& input);
+std::optional<Section> run_section(const ReportInput& input);
+std::optional<Section> breakdown_section(const ReportInput& input);
+std::optional<Section> waterfall_section(const ReportInput& input);
+std::optional<Section> memory_section(const ReportInput& input);
+std::optional<Section> plan_section(const ReportInput& input);
+std::optional<Section> origins_section(const ReportInput& input);
+std::optional<Section> variants_section(const ReportInput& input);
+
+// Known figures as rows of a table; shared by the report and by `moesim validate`.
+Table known_table(const std::vector<KnownRow>& rows);
+
+}  // namespace moesim
