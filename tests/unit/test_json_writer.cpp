@@ -213,6 +213,74 @@ TEST_CASE("write_file: follows a symbolic link and keeps it", "[json_writer]") {
   CHECK(file_text(target) == "new");
 }
 
+TEST_CASE("write_file: links over links, and one whose file is still to be made", "[json_writer]") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder.path() / "results");
+  const auto first = folder.path() / "first", second = folder.path() / "second";
+  std::filesystem::create_symlink("second", first);
+  std::filesystem::create_symlink("results/report.json", second);
+  write_file(first, "text");
+  CHECK(std::filesystem::is_symlink(first));
+  CHECK(std::filesystem::is_symlink(second));
+  CHECK(file_text(folder.path() / "results" / "report.json") == "text");
+
+  const auto loop = folder.path() / "loop";
+  std::filesystem::create_symlink("loop", loop);
+  CHECK(message_of([&] { write_file(loop, "text"); }) ==
+        loop.string() + ": cannot be written: Too many levels of symbolic links");
+  const auto nowhere = folder.path() / "nowhere";
+  std::filesystem::create_symlink("missing/report.json", nowhere);
+  CHECK(message_of([&] { write_file(nowhere, "text"); }) ==
+        nowhere.string() + ": cannot be written: No such file or directory");
+  CHECK(std::filesystem::is_symlink(nowhere));
+}
+
+TEST_CASE("write_file: a new file has the permissions that the user asks for", "[json_writer]") {
+  const TemporaryFolder folder;
+  const mode_t old_mask = ::umask(027);
+  const std::string message =
+      message_of([&] { write_file(folder.path() / "report.json", "text"); });
+  ::umask(old_mask);
+  CHECK(message == "nothing was thrown");
+  struct ::stat status {};
+  REQUIRE(::stat((folder.path() / "report.json").c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777U) == 0640U);
+}
+
+TEST_CASE("write_file: any bytes, and a path without a name", "[json_writer]") {
+  const TemporaryFolder folder;
+  const std::string bytes("\0\xFF\r\n\0", 5);
+  write_file(folder.path() / "two\nlines", bytes);
+  CHECK(file_text(folder.path() / "two\nlines") == bytes);
+  CHECK(message_of([] { write_file("", "text"); }) ==
+        ": cannot be written: No such file or directory");
+}
+
+TEST_CASE("write_file: a pipe gets the text and stays a pipe", "[json_writer]") {
+  const TemporaryFolder folder;
+  const auto pipe = folder.path() / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  std::string received;
+  std::thread reader([&] { received = file_text(pipe); });
+  const std::string sent(200000, 'x');  // more than a pipe holds
+  write_file(pipe, sent);
+  reader.join();
+  CHECK(received == sent);
+  CHECK(std::filesystem::is_fifo(pipe));
+  CHECK(num_files(folder.path()) == 1);
+}
+
+TEST_CASE("write_file: a folder that nobody may write to keeps its file", "[json_writer]") {
+  if (::geteuid() == 0) return;  // the superuser may write anywhere
+  const TemporaryFolder folder;
+  const auto path = folder.add_file("report.json", "old");
+  ::chmod(folder.path().c_str(), 0500);
+  const std::string message = message_of([&] { write_file(path, "new"); });
+  ::chmod(folder.path().c_str(), 0700);
+  CHECK(message == path.string() + ": cannot be written: Permission denied");
+  CHECK(file_text(path) == "old");
+}
+
 TEST_CASE("write_file: a device is written, not replaced", "[json_writer]") {
   write_file("/dev/null", "gone");
   CHECK(std::filesystem::is_character_file("/dev/null"));

@@ -1,0 +1,92 @@
+// How fast the simulator is: events a second of the queue alone, a folded step, all 2,048 ranks.
+//   cmake --build build --target benchmarks && build/tests/benchmarks
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <vector>
+
+#include "model/random.hpp"
+#include "sim/event_queue.hpp"
+#include "sim/simulator.hpp"
+#include "tests/shipped_data.hpp"
+
+namespace moesim {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// One event out and one in, with as many waiting as a 2,048-rank step has: two streams a rank.
+void bench_event_queue() {
+  constexpr int kWaiting = 4096, kEvents = 5'000'000;
+  Random random(1);
+  std::vector<Tick> delays(1 << 16);
+  for (Tick& d : delays) d = static_cast<Tick>(random.uniform() * 1e9);
+  EventQueue<std::uint64_t> queue;
+  for (std::uint64_t i = 0; i < kWaiting; ++i) queue.at(delays[i], i);
+  std::uint64_t check = 0;
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < kEvents; ++i) {
+    const std::uint64_t event = queue.pop();
+    check = check * 31 + event;
+    queue.at(queue.now() + delays[static_cast<std::size_t>(i) % delays.size()], event);
+  }
+  const double t = seconds_since(start);
+  std::printf("event queue: %.1f million events/s (%d waiting; check %016llx)\n",
+              kEvents / t / 1e6,
+              kWaiting,
+              static_cast<unsigned long long>(check));
+}
+
+// The DeepSeek-V3 pre-training step; balanced routing makes the ranks of a stage alike.
+void bench_folded_step() {
+  Scenario scenario = shipped_scenario("deepseek-v3-pretrain");
+  scenario.phases[0].routing.kind = RoutingKind::balanced;
+  const CostModel model(scenario.profile, scenario.cluster.gpu);
+  std::vector<double> wall_ms;
+  std::uint64_t events = 0;
+  for (int i = 0; i < 5; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    events = simulate_step(scenario, scenario.phases[0], model, {}).num_events;
+    wall_ms.push_back(1e3 * seconds_since(start));
+  }
+  std::sort(wall_ms.begin(), wall_ms.end());
+  std::printf("folded pre-training step: %.1f ms wall, median of 5 (%llu events)\n",
+              wall_ms[2],
+              static_cast<unsigned long long>(events));
+}
+
+void bench_all_ranks() {
+  const Scenario scenario = shipped_scenario("deepseek-v3-pretrain");
+  const CostModel model(scenario.profile, scenario.cluster.gpu);
+  const auto start = std::chrono::steady_clock::now();
+  const StepResult result = simulate_step(scenario, scenario.phases[0], model, {});
+  const double t = seconds_since(start);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);  // ru_maxrss is in KiB on Linux
+  std::printf(
+      "%lld ranks with their own routing: %.2f s wall (%.1f million events/s), "
+      "peak memory %.0f MiB\n",
+      static_cast<long long>(result.num_simulated_ranks),
+      t,
+      static_cast<double>(result.num_events) / t / 1e6,
+      static_cast<double>(usage.ru_maxrss) / 1024);
+}
+
+}  // namespace
+}  // namespace moesim
+
+int main() {
+  try {
+    moesim::bench_event_queue();
+    moesim::bench_folded_step();
+    moesim::bench_all_ranks();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,268 @@
+// Runs the built program in a shell, in a folder of its own that sees scenarios/ as the README's reader does.
+#include <sys/wait.h>
+
+#include <algorithm>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tests/catch.hpp"
+#include "tests/temporary_folder.hpp"
+
+using moesim::TemporaryFolder;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kSource = MOESIM_SOURCE_DIR;
+
+std::string read(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+void write(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+struct Result {
+  int code = 0;
+  std::string out, err;
+};
+
+class Shell {
+ public:
+  Shell() {
+    fs::create_directory_symlink(kSource / "scenarios", folder() / "scenarios");
+    fs::create_directory(folder() / "build");
+    fs::create_symlink(MOESIM_BINARY, folder() / "build" / "moesim");
+  }
+  fs::path folder() const { return folder_.path(); }
+  // `command` as a README line: starts with build/moesim.
+  Result operator()(const std::string& command) const {
+    const std::string line = "cd '" + folder().string() + "' && (" + command + ") >out.txt 2>err.txt </dev/null";
+    const int status = std::system(line.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128, read(folder() / "out.txt"), read(folder() / "err.txt")};
+  }
+
+ private:
+  TemporaryFolder folder_;
+};
+
+bool updating() { return std::getenv("UPDATE_GOLDEN") != nullptr; }
+
+void check_golden(const std::string& name, const std::string& text) {
+  const fs::path path = kSource / "tests" / "golden" / name;
+  if (updating()) write(path, text);
+  INFO("golden file tests/golden/" << name << "; `cmake --build build --target update_golden` rewrites it");
+  CHECK(read(path) == text);
+}
+
+// Replaces what stands between "<!-- generated: NAME -->" and "<!-- end -->" in the README, or checks it.
+void check_readme_block(const std::string& name, const std::string& text) {
+  const fs::path path = kSource / "README.md";
+  std::string readme = read(path);
+  const std::string opening = "<!-- generated: " + name + " -->\n";
+  const std::size_t begin = readme.find(opening);
+  REQUIRE(begin != std::string::npos);
+  const std::size_t from = begin + opening.size(), to = readme.find("<!-- end -->", from);
+  REQUIRE(to != std::string::npos);
+  if (updating()) {
+    readme.replace(from, to - from, text);
+    write(path, readme);
+  } else {
+    INFO("README block \"" << name << "\"; `cmake --build build --target update_golden` rewrites it");
+    CHECK(readme.substr(from, to - from) == text);
+  }
+}
+
+// The section of a Markdown report with this title, without its heading.
+std::string section_of(const std::string& report, const std::string& title) {
+  const std::string heading = "## " + title + "\n\n";
+  const std::size_t begin = report.find(heading);
+  REQUIRE(begin != std::string::npos);
+  const std::size_t from = begin + heading.size();
+  return report.substr(from, report.find("\n## ", from) - from + 1);
+}
+
+std::string without_first_line(const std::string& text) { return text.substr(text.find('\n') + 1); }
+
+}  // namespace
+
+TEST_CASE("golden reports of the shipped scenarios and models", "[golden]") {
+  const Shell shell;
+  const Result chunk = shell("build/moesim run scenarios/deepseek-v3-chunk.jsonc");
+  REQUIRE(chunk.code == 0);
+  check_golden("deepseek-v3-chunk.md", chunk.out);
+  const Result json = shell("build/moesim run scenarios/deepseek-v3-chunk.jsonc --json");
+  REQUIRE(json.code == 0);
+  check_golden("deepseek-v3-chunk.json", json.out);
+  for (const char* name : {"deepseek-v3", "deepseek-v2", "deepseek-moe-16b", "mixtral-8x7b", "llama-3.1-405b"}) {
+    const Result model = shell(std::string("build/moesim model scenarios/models/") + name + ".json");
+    REQUIRE(model.code == 0);
+    check_golden(std::string("model-") + name + ".md", model.out);
+  }
+}
+
+TEST_CASE("golden report of DeepSeek-V3 pre-training, and the README's blocks", "[golden]") {
+  const Shell shell;
+  const Result run = shell("build/moesim run scenarios/deepseek-v3-pretrain.jsonc --variants -o out");
+  REQUIRE(run.code == 0);
+  CHECK(run.err.empty());
+  CHECK(read(shell.folder() / "out" / "report.md") == run.out);
+  check_golden("deepseek-v3-pretrain.md", run.out);
+  check_readme_block("variants", section_of(run.out, "What a change does"));
+  check_readme_block("gap", section_of(run.out, "What separates the prediction from the measurement"));
+  check_readme_block("waterfall", section_of(run.out, "From the peak to the achieved MFU"));
+  const Result validate = shell("build/moesim validate");
+  REQUIRE(validate.code == 0);
+  check_readme_block("validate", without_first_line(section_of(validate.out, "Figures")));
+}
+
+TEST_CASE("every command of the README and the guides runs") {
+  const Shell shell;
+  std::size_t commands = 0;
+  for (const char* file : {"README.md", "docs/architecture.md", "docs/physics.md", "docs/run-json.md"}) {
+    std::istringstream lines(read(kSource / file));
+    bool in_shell_block = false;
+    for (std::string line; std::getline(lines, line);) {
+      if (line.rfind("```", 0) == 0) {
+        in_shell_block = line == "```sh";
+        continue;
+      }
+      if (!in_shell_block || line.rfind("build/moesim", 0) != 0) continue;
+      ++commands;
+      const Result result = shell(line);
+      INFO(line << "\n" << result.err);
+      CHECK(result.code == 0);
+      CHECK(!result.out.empty());
+    }
+  }
+  CHECK(commands >= 6);
+}
+
+TEST_CASE("help names an example for each command") {
+  const Shell shell;
+  CHECK(shell("build/moesim --help").code == 0);
+  for (const char* command : {"model", "run", "validate"}) {
+    const Result help = shell(std::string("build/moesim ") + command + " --help");
+    CHECK(help.code == 0);
+    CHECK(help.out.find("Example") != std::string::npos);
+    CHECK(help.out.find(std::string("moesim ") + command) != std::string::npos);
+  }
+}
+
+TEST_CASE("wrong usage and wrong input exit with 2 and one line") {
+  const Shell shell;
+  write(shell.folder() / "truncated.jsonc", "{\"name\": ");
+  write(shell.folder() / "empty.jsonc", "");
+  struct Case {
+    const char* command;
+    const char* message;  // part of standard error
+  };
+  const Case cases[] = {
+      {"build/moesim run nothing.jsonc", "nothing.jsonc: cannot be read"},
+      {"build/moesim run scenarios", "scenarios: cannot be read: it is a directory"},
+      {"build/moesim run empty.jsonc", "empty.jsonc"},
+      {"build/moesim run truncated.jsonc", "truncated.jsonc: line 1"},
+      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set /plan/ep=63", "63 does not divide"},
+      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set /plan/pp=2", "= 128 ranks, but the cluster has 8 nodes x 8 GPUs = 64"},
+      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set /plan/ppp=2", "ppp"},
+      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set plan", "expected /pointer=value"},
+      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --variants", "the scenario has no \"variants\""},
+      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --trace-ranks 64", "rank 64 of 64"},
+      {"build/moesim model scenarios/deepseek-v3-chunk.jsonc", "missing key \"model_type\""},
+      {"build/moesim validate --scenarios /nowhere", "no known figures"},
+  };
+  for (const Case& c : cases) {
+    const Result result = shell(c.command);
+    INFO(c.command << "\n" << result.err);
+    CHECK(result.code == 2);
+    CHECK(result.out.empty());
+    CHECK(result.err.find(c.message) != std::string::npos);
+    CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+  }
+  for (const char* usage : {"build/moesim", "build/moesim frobnicate", "build/moesim run", "build/moesim run a b c",
+                            "build/moesim run scenarios/deepseek-v3-chunk.jsonc --threads 0", "build/moesim model x --seq-len 0"})
+    CHECK(shell(usage).code == 2);
+}
+
+TEST_CASE("a plan that does not fit is a result: exit 4 with its full report") {
+  const Shell shell;
+  const Result result = shell("build/moesim run scenarios/deepseek-v3-pretrain.jsonc --set /plan/recipe=bf16 -o out");
+  CHECK(result.code == 4);
+  CHECK(result.out.find("DOES NOT FIT") != std::string::npos);
+  CHECK(result.out.find("short of") != std::string::npos);
+  CHECK(read(shell.folder() / "out" / "report.json").find("\"feasible\": false") != std::string::npos);
+  const Result schedule = shell("build/moesim run scenarios/deepseek-v3-pretrain.jsonc --set /phases/0/batch=3840");
+  CHECK(schedule.code == 4);
+  CHECK(schedule.out.find("DualPipe over 16 stages needs an even number of at least 32 microbatches a pipeline, found 30") != std::string::npos);
+}
+
+TEST_CASE("output that cannot be written: exit 1, one line, nothing left behind") {
+  const Shell shell;
+  write(shell.folder() / "file", "x");
+  const Result parent = shell("build/moesim run scenarios/deepseek-v3-chunk.jsonc -o file/out");
+  CHECK(parent.code == 1);
+  CHECK(std::count(parent.err.begin(), parent.err.end(), '\n') == 1);
+  // A limit on file size stands for a full disk; SIGXFSZ must be ignored for the write to fail instead.
+  const Result full = shell("trap '' XFSZ; ulimit -f 1; build/moesim run scenarios/deepseek-v3-chunk.jsonc -o out >/dev/null");
+  CHECK(full.code == 1);
+  CHECK(full.err.find("report.md: cannot be written") != std::string::npos);
+  CHECK((!fs::exists(shell.folder() / "out") || fs::is_empty(shell.folder() / "out")));
+  if (fs::exists("/dev/full")) {
+    const Result out = shell("build/moesim model scenarios/models/deepseek-v3.json >/dev/full");
+    CHECK(out.code == 1);
+    CHECK(out.err.find("standard output") != std::string::npos);
+  }
+}
+
+TEST_CASE("the same input gives the same bytes for any number of threads; the seed matters") {
+  const Shell shell;
+  const std::string run = "build/moesim run scenarios/deepseek-v3-chunk.jsonc --json ";
+  const Result one = shell(run + "--threads 1"), four = shell(run + "--threads 4"), other = shell(run + "--seed 7");
+  REQUIRE(one.code == 0);
+  CHECK(one.out == four.out);
+  CHECK(one.out != other.out);
+  CHECK(shell(run + "--seed 7").out == other.out);
+}
+
+TEST_CASE("a timeline is written for the ranks asked for") {
+  const Shell shell;
+  const Result result = shell("build/moesim run scenarios/deepseek-v3-chunk.jsonc --trace t.json --trace-ranks 0,63 --json");
+  REQUIRE(result.code == 0);
+  const std::string trace = read(shell.folder() / "t.json");
+  CHECK(trace.find("\"pid\":63") != std::string::npos);
+  CHECK(trace.find("\"pid\":1,") == std::string::npos);
+  CHECK(trace.find("dispatch(F)") != std::string::npos);
+}
+
+TEST_CASE("validate exits with 3 past a tolerance and names the figure") {
+  const Shell shell;
+  fs::create_directories(shell.folder() / "mine" / "published");
+  fs::create_directory_symlink(kSource / "scenarios" / "models", shell.folder() / "mine" / "models");
+  write(shell.folder() / "mine" / "published" / "X1.json", R"({"id": "X1", "source": "made up", "quote": "70,000 B", "figures": [
+    {"quantity": "KV bytes per token", "unit": "B", "known": 70000, "role": "held_out", "tolerance_pct": 0.1,
+     "from": {"model": "models/deepseek-v3.json", "value": "/kv_bytes_per_token/bf16"}}]})");
+  const Result result = shell("build/moesim validate --scenarios mine");
+  CHECK(result.code == 3);
+  CHECK(result.out.find("past 0.1") != std::string::npos);
+  const Result json = shell("build/moesim validate --scenarios mine --json");
+  CHECK(json.code == 3);
+  CHECK(json.out.find("\"id\": \"X1\"") != std::string::npos);
+  CHECK(json.out.find("\"predicted\": 70272.0") != std::string::npos);
+}
+
+TEST_CASE("colour only when asked for") {
+  const Shell shell;
+  const std::string model = "build/moesim model scenarios/models/deepseek-v3.json";
+  CHECK(shell(model).out.find('\033') == std::string::npos);
+  CHECK(shell(model + " --color always").out.find('\033') != std::string::npos);
+  CHECK(shell("NO_COLOR=1 " + model + " --color auto").out.find('\033') == std::string::npos);
+}
