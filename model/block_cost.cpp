@@ -15,7 +15,9 @@ Loss inefficiency(const Op& op) {
 BlockCost cost_of(const OpList& ops, const CostModel& model, const SmShare& share) {
   std::array<Seconds, kNumCategories> seconds{};
   BlockCost block;
-  auto lose = [&](Loss loss, Seconds t) { block.seconds_by_loss[static_cast<std::size_t>(loss)] += t.in(s); };
+  auto lose = [&](Loss loss, Seconds t) {
+    block.seconds_by_loss[static_cast<std::size_t>(loss)] += t.in(s);
+  };
   for (const Op& op : ops) {
     const Cost cost = model.cost(op, share);
     seconds[static_cast<std::size_t>(op.category)] += cost.time;
@@ -26,7 +28,9 @@ BlockCost cost_of(const OpList& ops, const CostModel& model, const SmShare& shar
       lose(Loss::non_matrix, cost.time);
       continue;
     }
-    const Seconds partition = ideal * (static_cast<double>(model.gpu().num_sms) / static_cast<double>(share.compute_sms) - 1);
+    const Seconds partition =
+        ideal *
+        (static_cast<double>(model.gpu().num_sms) / static_cast<double>(share.compute_sms) - 1);
     lose(op.pass == Pass::recompute ? Loss::recompute : Loss::model_work, ideal);
     lose(Loss::sm_partition, partition);
     lose(inefficiency(op), cost.time - ideal - partition);

@@ -7,8 +7,8 @@
 namespace moesim {
 namespace {
 
-constexpr std::int64_t kMostGpus =
-    1 << 22;  // forty times the largest cluster built; one of GPUs alone takes memory
+// Forty times the largest cluster built; the memory of a simulation grows with it.
+constexpr std::int64_t kMostGpus = 1 << 22;
 // Below these a prefix of the unit is missing: gigabit Ethernet, and a GPU of 2006.
 constexpr const char* kSlowestLink = "100 MB/s";
 constexpr const char* kSlowestPeak = "100 GFLOP/s";

@@ -1,7 +1,9 @@
-// What a cluster is: GPUs, nodes, links, price. Datasheet facts only, each with its source in the file; how much of a
-// peak is ever reached is the profile's business (model/profile.hpp), never this file's.
+// What a cluster is: GPUs, nodes, links, price. Datasheet facts only, each with its source in the
+// file; how much of a peak is ever reached is the profile's business (model/profile.hpp), never
+// this file's.
 //
-// A node is an NVLink domain: 8 GPUs of a DGX-class server, 72 of an NVL72 rack. Bandwidths are per GPU and per direction.
+// A node is an NVLink domain: 8 GPUs of a DGX-class server, 72 of an NVL72 rack. Bandwidths are per
+// GPU and per direction.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +22,8 @@ struct GpuSpec {
   std::int64_t num_sms = 0;
   Bytes hbm;
   Bandwidth hbm_bandwidth;
-  Bandwidth nvlink_bandwidth;          // per direction
-  std::optional<FlopRate> peak_fp8;    // dense tensor-core peaks
+  Bandwidth nvlink_bandwidth;        // per direction
+  std::optional<FlopRate> peak_fp8;  // dense tensor-core peaks
   FlopRate peak_bf16;
 };
 
@@ -49,20 +51,26 @@ struct ClusterSpec {
 };
 
 GpuSpec read_gpu_spec(const JsonNode& node);
-// `node` has its `gpu` reference already replaced by the GPU file's object (model/scenario.cpp does that).
+// `node` has its `gpu` reference already replaced by the GPU file's object (model/scenario.cpp does
+// that).
 ClusterSpec read_cluster_spec(const JsonNode& node);
 
-// Switches, links and cost of a network built from switches of `ports` ports, as counted by the topology's own arithmetic
-// ("Insights into DeepSeek-V3", ISCA'25, Table 3; Slim Fly: Besta & Hoefler, SC'14; dragonfly: Kim et al., ISCA'08).
+// Switches, links and cost of a network built from switches of `ports` ports, as counted by the
+// topology's own arithmetic
+// ("Insights into DeepSeek-V3", ISCA'25, Table 3; Slim Fly: Besta & Hoefler, SC'14; dragonfly: Kim
+// et al., ISCA'08).
 struct NetworkInventory {
-  std::int64_t endpoints = 0, switches = 0, links = 0;  // links between switches; endpoint cables are not counted
+  std::int64_t endpoints = 0, switches = 0,
+               links = 0;  // links between switches; endpoint cables are not counted
 };
 NetworkInventory two_level_fat_tree(std::int64_t ports);
 NetworkInventory multi_plane_fat_tree(std::int64_t ports, std::int64_t planes);
 NetworkInventory three_level_fat_tree(std::int64_t ports);
-// q: the prime power the Slim Fly is built over; its network radix is (3q - delta) / 2 with q = 4w + delta.
+// q: the prime power the Slim Fly is built over; its network radix is (3q - delta) / 2 with q = 4w
+// + delta.
 NetworkInventory slim_fly(std::int64_t q, std::int64_t endpoints_per_switch);
-// p endpoints, a switches a group and h global ports a switch; `groups` groups, all global ports cabled.
+// p endpoints, a switches a group and h global ports a switch; `groups` groups, all global ports
+// cabled.
 NetworkInventory dragonfly(std::int64_t p, std::int64_t a, std::int64_t h, std::int64_t groups);
 
 }  // namespace moesim

@@ -1,5 +1,5 @@
-// Writing JSON: ordered, deterministic, no NaN. The only file that may include <nlohmann/json.hpp> on the way out is
-// json_writer.cpp. Plain SI numbers; the unit is last in the key ("step_time_s").
+// Writing JSON: ordered, deterministic, no NaN. The only file that may include <nlohmann/json.hpp>
+// on the way out is json_writer.cpp. Plain SI numbers; the unit is last in the key ("step_time_s").
 #pragma once
 
 #include <cstdint>
@@ -31,14 +31,17 @@ class JsonValue {
 
   static JsonValue object() { return JsonValue(Object{}); }
   static JsonValue array() { return JsonValue(Array{}); }
-  JsonValue& set(const std::string& key, JsonValue value);  // object; a repeated key is a logic_error
-  JsonValue& push(JsonValue value);                         // array
+  JsonValue& set(const std::string& key,
+                 JsonValue value);   // object; a repeated key is a logic_error
+  JsonValue& push(JsonValue value);  // array
 
-  // The number at an RFC 6901 pointer without escapes ("/metrics/step_time_s"; array items by index), or nothing.
+  // The number at an RFC 6901 pointer without escapes ("/metrics/step_time_s"; array items by
+  // index), or nothing.
   std::optional<double> number_at(const std::string& pointer) const;
 
-  // Pretty-printed with two spaces and a final newline; doubles in the shortest form that reads back exactly.
-  // A NaN or infinity anywhere throws std::logic_error that names its place: it must not become null.
+  // Pretty-printed with two spaces and a final newline; doubles in the shortest form that reads
+  // back exactly. A NaN or infinity anywhere throws std::logic_error that names its place: it must
+  // not become null.
   std::string dump() const;
   std::string dump_line() const;  // the same on one line, no newline
 
@@ -47,8 +50,9 @@ class JsonValue {
   std::variant<std::nullptr_t, bool, std::int64_t, double, std::string, Array, Object> value_;
 };
 
-// Writes `text` to `path` all or nothing: to a temporary file beside it, flushed and checked, then renamed. On failure the
-// temporary file is removed, an existing `path` is left as it was, and std::runtime_error names the path and the reason.
+// Writes `text` to `path` all or nothing: to a temporary file beside it, flushed and checked, then
+// renamed. On failure the temporary file is removed, an existing `path` is left as it was, and
+// std::runtime_error names the path and the reason.
 void write_file(const std::filesystem::path& path, const std::string& text);
 
 }  // namespace moesim

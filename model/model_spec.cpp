@@ -9,9 +9,9 @@
 namespace moesim {
 namespace {
 
-// Sizes past these are typing errors. The deepest and widest published: 1,000 layers (DeepNet,
-// arXiv 2203.00555), 2,048 experts a layer (Switch Transformer, arXiv 2101.03961), 22 of them a
-// token; 1e15 parameters is 500 times Kimi K2 and far from where products of widths leave 64 bits.
+// Sizes past these are typing errors. Published are 1,000 layers (DeepNet, arXiv 2203.00555), 2,048
+// experts a layer (Switch Transformer, arXiv 2101.03961) and 1e12 parameters (Kimi K2); at 1e15
+// products of widths are still far from leaving 64 bits.
 constexpr std::int64_t kMaxWidth = 1 << 24;
 constexpr std::int64_t kMaxLayers = 1024;
 constexpr std::int64_t kMaxExperts = 16'384;

@@ -1,12 +1,14 @@
 // What a model is made of, read from its own Hugging Face `config.json`, as it is.
 //
-// Families read: DeepSeek (deepseek, deepseek_v2, deepseek_v3), Kimi (kimi_k2), Qwen (qwen2, qwen3, qwen3_moe), Mixtral,
-// gpt-oss, Llama and Mistral. One word has several keys between families (experts: n_routed_experts, num_experts,
-// num_local_experts); the aliases are one table in model_spec.cpp. A key that matters and is missing is an error that
-// names it: there are no defaults for sizes. Unknown keys are ignored, because a published config carries dozens that
-// say nothing about cost (dropout, token ids, rope tables).
+// Families read: DeepSeek (deepseek, deepseek_v2, deepseek_v3), Kimi (kimi_k2), Qwen (qwen2, qwen3,
+// qwen3_moe), Mixtral, gpt-oss, Llama and Mistral. One word has several keys between families
+// (experts: n_routed_experts, num_experts, num_local_experts); the aliases are one table in
+// model_spec.cpp. A key that matters and is missing is an error that names it: there are no
+// defaults for sizes. Unknown keys are ignored, because a published config carries dozens that say
+// nothing about cost (dropout, token ids, rope tables).
 //
-// Left out: vision towers, linear-attention and state-space layers, multi-query speculative heads other than MTP.
+// Left out: vision towers, linear-attention and state-space layers, multi-query speculative heads
+// other than MTP.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +21,8 @@
 
 namespace moesim {
 
-// Multi-head latent attention (DeepSeek-V2, section 2.1): keys and values are rebuilt from a latent of kv_lora_rank, and
-// one rotary key of qk_rope_head_dim is shared by all heads.
+// Multi-head latent attention (DeepSeek-V2, section 2.1): keys and values are rebuilt from a latent
+// of kv_lora_rank, and one rotary key of qk_rope_head_dim is shared by all heads.
 struct LatentAttention {
   std::int64_t q_lora_rank = 0;  // 0: queries are not compressed (V2-Lite)
   std::int64_t kv_lora_rank = 0;
@@ -50,9 +52,9 @@ struct ModelSpec {
   std::int64_t dense_intermediate = 0;  // width of a dense feed-forward layer
   std::optional<LatentAttention> latent;
   std::optional<MoeSpec> moe;
-  std::vector<bool> layer_is_moe;               // [num_layers]
-  std::vector<std::int64_t> attention_window;   // [num_layers]; 0: full attention
-  std::int64_t num_mtp_modules = 0;             // multi-token prediction modules (V3, section 2.2)
+  std::vector<bool> layer_is_moe;              // [num_layers]
+  std::vector<std::int64_t> attention_window;  // [num_layers]; 0: full attention
+  std::int64_t num_mtp_modules = 0;            // multi-token prediction modules (V3, section 2.2)
   bool tied_embeddings = false;
   bool qkv_bias = false;     // biases on the query, key and value projections
   bool output_bias = false;  // bias on the attention output projection

@@ -1,12 +1,16 @@
-// The operation graph of one training chunk: for a layer and a load, the kernels of each of its six blocks in launch order.
+// The operation graph of one training chunk: for a layer and a load, the kernels of each of its six
+// blocks in launch order.
 //
-// Source: every labelled operation of the public DeepSeek-V3 training trace (deepseek-ai/profile-data, one DualPipe pair of
-// four MoE layers, EP64, 4096 tokens), whose shapes, FLOPs and bytes tests/reference compares one by one. The recipe is the
-// V3 report's section 3.3: GEMM operands in E4M3 with 1x128 (activations) and 128x128 (weights) scales, weight gradients
-// accumulated in FP32, attention, gate, norms and head in BF16/FP32, the attention output saved in E5M6, the SwiGLU input
-// saved in FP8; RMSNorm and the latent up-projections recomputed in the backward pass (section 3.2.3).
+// Source: every labelled operation of the public DeepSeek-V3 training trace
+// (deepseek-ai/profile-data, one DualPipe pair of four MoE layers, EP64, 4096 tokens), whose
+// shapes, FLOPs and bytes tests/reference compares one by one. The recipe is the V3 report's
+// section 3.3: GEMM operands in E4M3 with 1x128 (activations) and 128x128 (weights) scales, weight
+// gradients accumulated in FP32, attention, gate, norms and head in BF16/FP32, the attention output
+// saved in E5M6, the SwiGLU input saved in FP8; RMSNorm and the latent up-projections recomputed in
+// the backward pass (section 3.2.3).
 //
-// Left out: tensor parallelism inside a layer, attention windows, dropout, biases' element-wise adds, FP8 attention.
+// Left out: tensor parallelism inside a layer, attention windows, dropout, biases' element-wise
+// adds, FP8 attention.
 #pragma once
 
 #include <array>
@@ -23,19 +27,22 @@ enum class Recipe { fp8_block, bf16 };
 enum class LayerKind : std::uint8_t { embedding, dense, moe, mtp_projection, head };
 inline constexpr std::size_t kNumLayerKinds = 5;
 
-// What one rank has to do in one MoE layer for one microbatch: an outcome of routing (model/routing.hpp).
+// What one rank has to do in one MoE layer for one microbatch: an outcome of routing
+// (model/routing.hpp).
 struct RankLoad {
-  std::int64_t rows = 0;             // (token, expert) pairs computed here
-  std::int64_t padded_rows = 0;      // rows with each expert's count rounded up to the GEMM's row tile (128)
+  std::int64_t rows = 0;  // (token, expert) pairs computed here
+  std::int64_t padded_rows =
+      0;  // rows with each expert's count rounded up to the GEMM's row tile (128)
   std::int64_t tokens_received = 0;  // distinct tokens received, the own ones included
   friend auto operator<=>(const RankLoad&, const RankLoad&) = default;
 };
 
 struct ChunkShape {
-  std::int64_t tokens = 0;            // tokens of the microbatch on this rank
-  std::int64_t context = 0;           // keys the last of them sees: the sequence length, over all context-parallel ranks
-  std::int64_t cp = 1;                // context-parallel ranks the sequence is split over
-  std::int64_t local_experts = 0;     // experts placed on this rank
+  std::int64_t tokens = 0;  // tokens of the microbatch on this rank
+  std::int64_t context =
+      0;  // keys the last of them sees: the sequence length, over all context-parallel ranks
+  std::int64_t cp = 1;             // context-parallel ranks the sequence is split over
+  std::int64_t local_experts = 0;  // experts placed on this rank
   Recipe recipe = Recipe::fp8_block;
 };
 
@@ -44,10 +51,13 @@ struct LayerOps {
 };
 
 // The kernels of one layer. `load` matters to MoE layers only.
-LayerOps build_layer_ops(const ModelSpec& model, LayerKind kind, const ChunkShape& shape, const RankLoad& load);
+LayerOps build_layer_ops(const ModelSpec& model,
+                         LayerKind kind,
+                         const ChunkShape& shape,
+                         const RankLoad& load);
 
-// Per-token payload of expert-parallel traffic (DeepEP's message layout, counted in the trace's README): the dispatched
-// row with its scales and metadata, the combined row.
+// Per-token payload of expert-parallel traffic (DeepEP's message layout, counted in the trace's
+// README): the dispatched row with its scales and metadata, the combined row.
 struct ExpertMessage {
   Bytes dispatch, combine;
 };

@@ -1,9 +1,10 @@
-// A calibration profile: how fast kernels and links really are on one GPU. It is the file in which measuring and simulating
-// meet, so that neither needs the other.
+// A calibration profile: how fast kernels and links really are on one GPU. It is the file in which
+// measuring and simulating meet, so that neither needs the other.
 //
-// For every kernel it holds the form's coefficients, the points they came from (where points are cited one by one), the
-// error on them, and the source in words. Nothing here is a datasheet figure: those are in the GPU file the profile names,
-// and efficiencies are fractions of them, so a profile can be carried to another GPU (the result is then marked derived).
+// For every kernel it holds the form's coefficients, the points they came from (where points are
+// cited one by one), the error on them, and the source in words. Nothing here is a datasheet
+// figure: those are in the GPU file the profile names, and efficiencies are fractions of them, so a
+// profile can be carried to another GPU (the result is then marked derived).
 #pragma once
 
 #include <array>
@@ -17,18 +18,21 @@
 
 namespace moesim {
 
-// t = overhead + pnorm4(waves * tile time, bytes / (hbm_efficiency * HBM)), docs/physics.md, "GEMM".
-//   tile time = max(2 bm bn k / (mma_efficiency * peak per SM), (bm + bn) k in_bytes / load) + bm bn out_bytes / store
-//   waves     = ceil(tiles / SMs), bm = 64 when no group has more than 64 rows, else 128; bn = the multiple of 16 up to 128
+// t = overhead + pnorm4(waves * tile time, bytes / (hbm_efficiency * HBM)), docs/physics.md,
+// "GEMM".
+//   tile time = max(2 bm bn k / (mma_efficiency * peak per SM), (bm + bn) k in_bytes / load) + bm
+//   bn out_bytes / store waves     = ceil(tiles / SMs), bm = 64 when no group has more than 64
+//   rows, else 128; bn = the multiple of 16 up to 128
 //               that takes least time.
 struct GemmModel {
-  double mma_efficiency = 0;   // of the datasheet peak
-  Bandwidth load, store;       // per SM: operands into, results out of the tensor cores
-  Seconds overhead;            // once per launch
+  double mma_efficiency = 0;  // of the datasheet peak
+  Bandwidth load, store;      // per SM: operands into, results out of the tensor cores
+  Seconds overhead;           // once per launch
   double hbm_efficiency = 0;
-  double out_bytes = 2;        // bytes moved per result element (8: read and write of an FP32 accumulator)
-  // What was measured: per axis of the shape, and of the SMs in use, lowest and highest. Inside is interpolated, outside
-  // extrapolated.
+  double out_bytes =
+      2;  // bytes moved per result element (8: read and write of an FP32 accumulator)
+  // What was measured: per axis of the shape, and of the SMs in use, lowest and highest. Inside is
+  // interpolated, outside extrapolated.
   std::array<std::int64_t, 2> m{}, n{}, k{}, sms{};
 };
 
@@ -47,7 +51,8 @@ struct AttentionModel {
 };
 
 struct MemoryModel {
-  std::optional<Bandwidth> bandwidth;  // sustained with `sms` SMs; absent: a kernel of fixed duration
+  std::optional<Bandwidth>
+      bandwidth;  // sustained with `sms` SMs; absent: a kernel of fixed duration
   Seconds overhead;
   std::int64_t sms = 0;
 };
@@ -56,11 +61,12 @@ struct MemoryModel {
 struct CommModel {
   double nvlink_efficiency = 0;  // of the GPU's NVLink rate, one direction
   double nic_efficiency = 0;     // of the NIC's line rate
-  // Rates of the two-hop kernels while compute kernels run beside them, as a fraction of their stand-alone rate.
+  // Rates of the two-hop kernels while compute kernels run beside them, as a fraction of their
+  // stand-alone rate.
   double dispatch_overlap = 1, cached_dispatch_overlap = 1, combine_overlap = 1;
-  Seconds layout;                  // get_dispatch_layout, before the first dispatch of a layer
-  Bandwidth cast_per_sm;           // BF16 to FP8 cast of the gradient on the communication SMs, per SM
-  Seconds low_latency_overhead;    // per low-latency dispatch or combine
+  Seconds layout;         // get_dispatch_layout, before the first dispatch of a layer
+  Bandwidth cast_per_sm;  // BF16 to FP8 cast of the gradient on the communication SMs, per SM
+  Seconds low_latency_overhead;  // per low-latency dispatch or combine
 };
 
 enum class ProfileKind { measured, published, synthetic };
@@ -77,7 +83,8 @@ struct Profile {
   CommModel comm;
   Seconds launch_gap;     // between two kernels of a stream
   Seconds chunk_startup;  // GPU idle at the head of a chunk while the host launches
-  double gemm_slowdown_under_comm = 1;  // of tensor-core kernels when communication kernels run beside them
+  double gemm_slowdown_under_comm =
+      1;  // of tensor-core kernels when communication kernels run beside them
 };
 
 // `node` has its `gpu` reference already replaced by the GPU file's object.

@@ -1,5 +1,5 @@
-// Sampling that gives the same numbers with every standard library: the distributions of <random> differ between
-// implementations, its engines do not.
+// Sampling that gives the same numbers with every standard library: the distributions of <random>
+// differ between implementations, its engines do not.
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,8 @@ namespace moesim {
 
 class Random {
  public:
-  // Independent streams from one seed: `stream` words are mixed in one by one (SplitMix64 finaliser).
+  // Independent streams from one seed: `stream` words are mixed in one by one (SplitMix64
+  // finaliser).
   template <class... Words>
   explicit Random(std::uint64_t seed, Words... stream) {
     std::uint64_t state = mix(seed);

@@ -15,11 +15,11 @@ namespace fs = std::filesystem;
 
 using Overrides = std::vector<std::pair<std::string, JsonNode>>;
 
-// The longest context window on offer in 2025 has 1e8 tokens (Magic, LTM-2).
+// The longest context window announced has 1e8 tokens (Magic LTM-2, 2024).
 constexpr std::int64_t kMostSeqLen = 1 << 27;
 constexpr std::int64_t kMostBatch = 1 << 30;
-// DeepSeek-V3 needs 61 x 120 = 7,320 passes and 61 x 15,360 = 936,960 loads; the limits are memory,
-// about 1 GB each.
+// DeepSeek-V3 needs 61 x 120 = 7,320 passes and 61 x 15,360 = 936,960 loads. At the limits they
+// take a few GB of memory.
 constexpr std::int64_t kMostLayerPasses = 1 << 22;
 constexpr std::int64_t kMostLayerLoads = 1 << 26;
 // The clock counts picoseconds in 64 bits and ends after 106 days (model/units.hpp). Far below,
@@ -133,7 +133,7 @@ JsonNode merged(const JsonNode& base, const JsonNode& changes) {
 template <class Read>
 auto read_changed(const JsonNode& base, const JsonNode* changes, Read read) {
   if (changes == nullptr) return read(base);
-  ObjectReader{base};  // refuses anything but an object
+  const ObjectReader refuses_all_but_objects(base);
   const JsonNode whole = merged(base, *changes);
   const std::string place = changes->place();
   try {

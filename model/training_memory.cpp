@@ -12,62 +12,92 @@ Bytes RankMemory::total() const {
   return sum;
 }
 
-StageParameters stage_parameters(const ModelSpec& m, const std::vector<LayerKind>& layers, std::int64_t ep) {
+StageParameters stage_parameters(const ModelSpec& m,
+                                 const std::vector<LayerKind>& layers,
+                                 std::int64_t ep) {
   StageParameters p;
   for (const LayerKind kind : layers) {
     switch (kind) {
       case LayerKind::embedding: p.other += static_cast<double>(m.vocab * m.hidden); break;
-      case LayerKind::head: p.other += static_cast<double>(m.hidden); break;  // final norm; the matrix is added once below
-      case LayerKind::mtp_projection: p.other += static_cast<double>(mtp_projection_parameters(m)); break;
-      case LayerKind::dense: p.other += static_cast<double>(attention_parameters(m) + layer_norm_parameters(m) + dense_ffn_parameters(m)); break;
+      case LayerKind::head:
+        p.other += static_cast<double>(m.hidden);
+        break;  // final norm; the matrix is added once below
+      case LayerKind::mtp_projection:
+        p.other += static_cast<double>(mtp_projection_parameters(m));
+        break;
+      case LayerKind::dense:
+        p.other += static_cast<double>(attention_parameters(m) + layer_norm_parameters(m) +
+                                       dense_ffn_parameters(m));
+        break;
       case LayerKind::moe:
-        p.other += static_cast<double>(attention_parameters(m) + layer_norm_parameters(m) + gate_parameters(m) + shared_expert_parameters(m));
+        p.other += static_cast<double>(attention_parameters(m) + layer_norm_parameters(m) +
+                                       gate_parameters(m) + shared_expert_parameters(m));
         p.expert += static_cast<double>(m.moe->num_experts / ep * expert_parameters(m));
         break;
     }
   }
   // The head's matrix is held once however often it is used (MTP modules share it).
-  if (std::find(layers.begin(), layers.end(), LayerKind::head) != layers.end()) p.other += static_cast<double>(m.vocab * m.hidden);
+  if (std::find(layers.begin(), layers.end(), LayerKind::head) != layers.end())
+    p.other += static_cast<double>(m.vocab * m.hidden);
   return p;
 }
 
-Bytes saved_activation_bytes(const ModelSpec& m, LayerKind kind, const ChunkShape& s, const RankLoad& load) {
+Bytes saved_activation_bytes(const ModelSpec& m,
+                             LayerKind kind,
+                             const ChunkShape& s,
+                             const RankLoad& load) {
   const auto tokens = static_cast<double>(s.tokens), h = static_cast<double>(m.hidden);
   const bool fp8 = s.recipe == Recipe::fp8_block;
-  const double wide = 2, saved = fp8 ? 1 + 4.0 / 128 : 2;  // BF16; FP8 with a float scale per 128, or BF16
+  const double wide = 2,
+               saved = fp8 ? 1 + 4.0 / 128 : 2;  // BF16; FP8 with a float scale per 128, or BF16
   switch (kind) {
-    case LayerKind::embedding: return tokens * 4 * B;                                               // token ids
-    case LayerKind::head: return tokens * (wide * h + (4.0) * static_cast<double>(m.vocab)) * B;     // input, FP32 logits
+    case LayerKind::embedding: return tokens * 4 * B;  // token ids
+    case LayerKind::head:
+      return tokens * (wide * h + (4.0) * static_cast<double>(m.vocab)) * B;  // input, FP32 logits
     case LayerKind::mtp_projection: return tokens * 2 * wide * h * B;
     case LayerKind::dense:
     case LayerKind::moe: break;
   }
   double per_token = 2 * wide * h;  // inputs of the two norms, which are recomputed
-  if (m.latent) {  // latents; Q, K and V are rebuilt from them
-    per_token += wide * static_cast<double>(m.latent->kv_lora_rank + m.latent->qk_rope_head_dim) * static_cast<double>(s.cp);
-    per_token += wide * static_cast<double>(m.latent->q_lora_rank > 0 ? m.latent->q_lora_rank : m.num_heads * m.head_dim);
+  if (m.latent) {                   // latents; Q, K and V are rebuilt from them
+    per_token += wide * static_cast<double>(m.latent->kv_lora_rank + m.latent->qk_rope_head_dim) *
+                 static_cast<double>(s.cp);
+    per_token += wide * static_cast<double>(m.latent->q_lora_rank > 0 ? m.latent->q_lora_rank
+                                                                      : m.num_heads * m.head_dim);
   } else {
     per_token += wide * static_cast<double>((m.num_heads + 2 * m.num_kv_heads) * m.head_dim);
   }
-  per_token += (fp8 ? 1.5 : wide) * static_cast<double>(m.num_heads * m.value_head_dim());  // attention output, E5M6 (12 bit)
-  per_token += 4.0 * static_cast<double>(m.num_heads);                                      // log-sum-exp
+  per_token +=
+      (fp8 ? 1.5 : wide) *
+      static_cast<double>(m.num_heads * m.value_head_dim());  // attention output, E5M6 (12 bit)
+  per_token += 4.0 * static_cast<double>(m.num_heads);        // log-sum-exp
   double bytes = tokens * per_token;
-  if (kind == LayerKind::dense) return (bytes + tokens * saved * 2 * static_cast<double>(m.dense_intermediate)) * B;
+  if (kind == LayerKind::dense)
+    return (bytes + tokens * saved * 2 * static_cast<double>(m.dense_intermediate)) * B;
   bytes += tokens * saved * 2 * static_cast<double>(m.moe->shared_intermediate);
   bytes += tokens * 4 * static_cast<double>(m.moe->num_experts);  // gate scores
   bytes += static_cast<double>(load.tokens_received) * saved * h;
-  bytes += static_cast<double>(load.padded_rows) * saved * 2 * static_cast<double>(m.moe->expert_intermediate);
+  bytes += static_cast<double>(load.padded_rows) * saved * 2 *
+           static_cast<double>(m.moe->expert_intermediate);
   return bytes * B;
 }
 
-Bytes chunk_activation_bytes(const ModelSpec& m, const std::vector<LayerKind>& layers, const ChunkShape& s, const RankLoad& load) {
+Bytes chunk_activation_bytes(const ModelSpec& m,
+                             const std::vector<LayerKind>& layers,
+                             const ChunkShape& s,
+                             const RankLoad& load) {
   Bytes sum;
   for (const LayerKind kind : layers) sum += saved_activation_bytes(m, kind, s, load);
   return sum;
 }
 
-RankMemory training_memory(const ModelSpec& m, const ParallelPlan& plan, const ChunkShape& s, const RankLoad& load, std::int64_t pp_rank,
-                           const std::vector<std::int64_t>& stages, Bytes activations) {
+RankMemory training_memory(const ModelSpec& m,
+                           const ParallelPlan& plan,
+                           const ChunkShape& s,
+                           const RankLoad& load,
+                           std::int64_t pp_rank,
+                           const std::vector<std::int64_t>& stages,
+                           Bytes activations) {
   const auto layers = stage_layers(plan, m);
   StageParameters params;
   for (const std::int64_t st : stages) {
@@ -76,24 +106,40 @@ RankMemory training_memory(const ModelSpec& m, const ParallelPlan& plan, const C
     params.other += p.other;
   }
   const double local = params.expert + params.other;
-  const auto copies = static_cast<double>(stages.size());  // a stage held twice has twice the replicas to shard over
-  const double sharded = params.other / (static_cast<double>(plan.dp * plan.cp) * copies) + params.expert / (static_cast<double>(plan.num_ep_groups()) * copies);
-  const double tokens = static_cast<double>(s.tokens), row = 2.0 * static_cast<double>(m.hidden);  // one BF16 row
+  const auto copies = static_cast<double>(
+      stages.size());  // a stage held twice has twice the replicas to shard over
+  const double sharded = params.other / (static_cast<double>(plan.dp * plan.cp) * copies) +
+                         params.expert / (static_cast<double>(plan.num_ep_groups()) * copies);
+  const double tokens = static_cast<double>(s.tokens),
+               row = 2.0 * static_cast<double>(m.hidden);  // one BF16 row
   RankMemory memory;
   memory.pp_rank = pp_rank;
   memory.parts = {
       {"weights_bytes", "weights (BF16)", 2 * local * B},
-      {"fp8_weights_bytes", "FP8 weight copies", (plan.recipe == Recipe::fp8_block ? local : 0) * B},
+      {"fp8_weights_bytes",
+       "FP8 weight copies",
+       (plan.recipe == Recipe::fp8_block ? local : 0) * B},
       {"gradients_bytes", "gradients (FP32)", 4 * local * B},
       {"master_weights_bytes", "master weights", 4 * sharded * B},
       {"moments_bytes", "moments", 2 * plan.moment_bytes * sharded * B},
       {"activations_bytes", "activations", activations},
-      // Dispatched and combined rows of one layer of each of two overlapped chunks, and two pipeline messages each way.
-      {"comm_buffers_bytes", "comm buffers", ((m.moe && plan.ep > 1 ? 4.0 * static_cast<double>(load.tokens_received) * row : 0) + 4 * tokens * row) * B},
-      // Operands and results of the running layer: expert rows in and out, gate-up and its gradient; Q, K, V and theirs.
-      {"workspace_bytes", "workspace",
-       (m.moe ? static_cast<double>(load.padded_rows) * (2 * row + 12.0 * static_cast<double>(m.moe->expert_intermediate)) : 0) * B +
-           tokens * static_cast<double>(m.num_heads * (3 * m.head_dim + 3 * m.value_head_dim())) * 2 * B},
+      // Dispatched and combined rows of one layer of each of two overlapped chunks, and two
+      // pipeline messages each way.
+      {"comm_buffers_bytes",
+       "comm buffers",
+       ((m.moe && plan.ep > 1 ? 4.0 * static_cast<double>(load.tokens_received) * row : 0) +
+        4 * tokens * row) *
+           B},
+      // Operands and results of the running layer: expert rows in and out, gate-up and its
+      // gradient; Q, K, V and theirs.
+      {"workspace_bytes",
+       "workspace",
+       (m.moe ? static_cast<double>(load.padded_rows) *
+                    (2 * row + 12.0 * static_cast<double>(m.moe->expert_intermediate))
+              : 0) *
+               B +
+           tokens * static_cast<double>(m.num_heads * (3 * m.head_dim + 3 * m.value_head_dim())) *
+               2 * B},
   };
   return memory;
 }

@@ -7,12 +7,16 @@
 namespace moesim {
 namespace {
 
-struct Scale { double factor; const char* suffix; };
+struct Scale {
+  double factor;
+  const char* suffix;
+};
 
 template <std::size_t N>
 std::string scaled(double value, const std::array<Scale, N>& scales) {
   for (const Scale& scale : scales)
-    if (std::abs(value) >= scale.factor * 0.99995) return digits4(value / scale.factor) + scale.suffix;
+    if (std::abs(value) >= scale.factor * 0.99995)
+      return digits4(value / scale.factor) + scale.suffix;
   return digits4(value / scales.back().factor) + scales.back().suffix;
 }
 
@@ -35,10 +39,13 @@ std::string digits4(double value) {
 
 std::string format_seconds(double seconds) {
   if (seconds == 0) return "0 s";
-  return scaled(seconds, std::array<Scale, 4>{{{1, " s"}, {1e-3, " ms"}, {1e-6, " us"}, {1e-9, " ns"}}});
+  return scaled(seconds,
+                std::array<Scale, 4>{{{1, " s"}, {1e-3, " ms"}, {1e-6, " us"}, {1e-9, " ns"}}});
 }
 std::string format_bytes(Bytes bytes) {
-  return scaled(bytes.in(B), std::array<Scale, 5>{{{1e12, " TB"}, {1e9, " GB"}, {1e6, " MB"}, {1e3, " KB"}, {1, " B"}}});
+  return scaled(
+      bytes.in(B),
+      std::array<Scale, 5>{{{1e12, " TB"}, {1e9, " GB"}, {1e6, " MB"}, {1e3, " KB"}, {1, " B"}}});
 }
 std::string format_percent(double fraction) { return digits4(100 * fraction) + " %"; }
 std::string format_signed_percent(double percent) {

@@ -10,7 +10,8 @@ namespace moesim {
 namespace {
 
 const Scenario& needed(const Scenario* scenario, const FormulaInputs& in) {
-  if (scenario == nullptr) throw InputError(in.place(), "this formula needs a \"scenario\" for its cluster and profile");
+  if (scenario == nullptr)
+    throw InputError(in.place(), "this formula needs a \"scenario\" for its cluster and profile");
   return *scenario;
 }
 
@@ -18,29 +19,43 @@ double product(const FormulaInputs& in, const Scenario*) { return in.number("a")
 
 // 1 - (elements_a * bits_a) / (elements_b * bits_b), both per token over all layers.
 double cache_reduction(const FormulaInputs& in, const Scenario*) {
-  return 1 - in.number("layers_a") * in.number("elements_a") * in.number("bits_a") / (in.number("layers_b") * in.number("elements_b") * in.number("bits_b"));
+  return 1 - in.number("layers_a") * in.number("elements_a") * in.number("bits_a") /
+                 (in.number("layers_b") * in.number("elements_b") * in.number("bits_b"));
 }
 
-double bubble_1f1b(const FormulaInputs& in, const Scenario*) { return one_f_one_b_bubble(in.whole("pp"), in.number("f"), in.number("b")); }
-double bubble_zb1p(const FormulaInputs& in, const Scenario*) { return zb1p_bubble(in.whole("pp"), in.number("f"), in.number("b"), in.number("w")); }
-double bubble_dualpipe(const FormulaInputs& in, const Scenario*) { return dualpipe_bubble(in.whole("pp"), in.number("fb"), in.number("b"), in.number("w")); }
+double bubble_1f1b(const FormulaInputs& in, const Scenario*) {
+  return one_f_one_b_bubble(in.whole("pp"), in.number("f"), in.number("b"));
+}
+double bubble_zb1p(const FormulaInputs& in, const Scenario*) {
+  return zb1p_bubble(in.whole("pp"), in.number("f"), in.number("b"), in.number("w"));
+}
+double bubble_dualpipe(const FormulaInputs& in, const Scenario*) {
+  return dualpipe_bubble(in.whole("pp"), in.number("fb"), in.number("b"), in.number("w"));
+}
 
 // The same from the step lists themselves: schedule 0 is 1F1B, 1 is DualPipe.
 double schedule_bubble(const FormulaInputs& in, const Scenario*) {
-  const Schedule& schedule = schedule_of(in.whole("schedule") == 0 ? ScheduleKind::one_f_one_b : ScheduleKind::dualpipe);
-  return list_bubble(schedule, in.whole("pp"), in.whole("microbatches"), {in.number("f"), in.number("b"), in.number("w"), in.number("fb")});
+  const Schedule& schedule =
+      schedule_of(in.whole("schedule") == 0 ? ScheduleKind::one_f_one_b : ScheduleKind::dualpipe);
+  return list_bubble(schedule,
+                     in.whole("pp"),
+                     in.whole("microbatches"),
+                     {in.number("f"), in.number("b"), in.number("w"), in.number("fb")});
 }
 
 // Share of a kind of step in a rank's DualPipe list, times its duration.
 double schedule_count(const FormulaInputs& in, const Scenario*) {
   double n = 0;
-  for (const ScheduleStep& step : schedule_of(ScheduleKind::dualpipe).steps(in.whole("pp"), in.whole("rank"), in.whole("microbatches")))
+  for (const ScheduleStep& step :
+       schedule_of(ScheduleKind::dualpipe)
+           .steps(in.whole("pp"), in.whole("rank"), in.whole("microbatches")))
     n += static_cast<std::int64_t>(step.kind) == in.whole("kind");
   return n;
 }
 
-// DeepEP's benchmark: every rank holds `tokens` rows, one expert group a node, at most `max_groups` of them; logical
-// bandwidth counts a row once per node visited (once per rank visited inside a single node).
+// DeepEP's benchmark: every rank holds `tokens` rows, one expert group a node, at most `max_groups`
+// of them; logical bandwidth counts a row once per node visited (once per rank visited inside a
+// single node).
 double two_hop_bandwidth(const FormulaInputs& in, const Scenario* given) {
   const Scenario& sc = needed(given, in);
   const std::int64_t ep = in.whole("ep"), per_node = std::min(ep, sc.cluster.gpus_per_node);
@@ -54,32 +69,55 @@ double two_hop_bandwidth(const FormulaInputs& in, const Scenario* given) {
   const RankTraffic traffic = sampler.balanced(in.whole("tokens"));
   const auto received = static_cast<double>(traffic.load.tokens_received);
   const Bytes row = in.number("row_bytes") * B;
-  const Seconds t = two_hop_time(link_rates(sc.cluster, sc.profile.comm), {traffic.nic_rows_received, traffic.nic_rows_received, received}, row);
-  const double rows = placement.num_nodes() == 1 ? received : in.number("tokens") * sampler.statistics().nodes_per_token;
+  const Seconds t = two_hop_time(link_rates(sc.cluster, sc.profile.comm),
+                                 {traffic.nic_rows_received, traffic.nic_rows_received, received},
+                                 row);
+  const double rows = placement.num_nodes() == 1
+                          ? received
+                          : in.number("tokens") * sampler.statistics().nodes_per_token;
   return (rows * row / t).in(B_per_s);
 }
 
 double low_latency(const FormulaInputs& in, const Scenario* given) {
   const Scenario& sc = needed(given, in);
-  return low_latency_time(sc.cluster, sc.profile.comm, in.whole("tokens"), in.whole("top_k"), in.whole("ep"), in.number("row_bytes") * B).in(s);
+  return low_latency_time(sc.cluster,
+                          sc.profile.comm,
+                          in.whole("tokens"),
+                          in.whole("top_k"),
+                          in.whole("ep"),
+                          in.number("row_bytes") * B)
+      .in(s);
 }
 
-// FLOP rate of a GEMM under the scenario's profile: kernel 0 forward / input gradient, 1 weight gradient.
+// FLOP rate of a GEMM under the scenario's profile: kernel 0 forward / input gradient, 1 weight
+// gradient.
 double gemm_rate(const FormulaInputs& in, const Scenario* given) {
   const Scenario& sc = needed(given, in);
   const GemmShape shape{in.whole("m"), in.whole("n"), in.whole("k"), in.whole("groups")};
-  const Kernel kernel = in.whole("weight_gradient") != 0 ? Kernel::gemm_fp8_wgrad : Kernel::gemm_fp8;
-  const double flops = 2.0 * static_cast<double>(shape.m) * static_cast<double>(shape.n) * static_cast<double>(shape.k);
+  const Kernel kernel =
+      in.whole("weight_gradient") != 0 ? Kernel::gemm_fp8_wgrad : Kernel::gemm_fp8;
+  const double flops = 2.0 * static_cast<double>(shape.m) * static_cast<double>(shape.n) *
+                       static_cast<double>(shape.k);
   const Op op{"", kernel, Category::moe_gemm, Pass::forward, 1, shape, flops * FLOP, Bytes(), 0};
   const CostModel model(sc.profile, sc.cluster.gpu);
-  return (op.flops / model.cost(op, {in.whole("sms"), in.whole("beside_communication") != 0}).time).in(FLOP_per_s);
+  return (op.flops / model.cost(op, {in.whole("sms"), in.whole("beside_communication") != 0}).time)
+      .in(FLOP_per_s);
 }
 
 double attention_rate(const FormulaInputs& in, const Scenario* given) {
   const Scenario& sc = needed(given, in);
   const double flops = in.number("flops");
-  const Kernel kernel = in.whole("backward") != 0 ? Kernel::attention_backward : Kernel::attention_forward;
-  const Op op{"", kernel, Category::attention, Pass::forward, 1, {1, 192, 128, 1}, flops * FLOP, Bytes(), 0};
+  const Kernel kernel =
+      in.whole("backward") != 0 ? Kernel::attention_backward : Kernel::attention_forward;
+  const Op op{"",
+              kernel,
+              Category::attention,
+              Pass::forward,
+              1,
+              {1, 192, 128, 1},
+              flops * FLOP,
+              Bytes(),
+              0};
   const CostModel model(sc.profile, sc.cluster.gpu);
   return (op.flops / model.cost(op, {in.whole("sms"), true}).time).in(FLOP_per_s);
 }
@@ -91,40 +129,74 @@ NetworkInventory inventory(const FormulaInputs& in) {
     case 3: return three_level_fat_tree(in.whole("ports"));
     case 4: return slim_fly(in.whole("q"), in.whole("endpoints_per_switch"));
     case 5: return dragonfly(in.whole("p"), in.whole("a"), in.whole("h"), in.whole("groups"));
-    default: throw InputError(in.place(), "topology: expected 1 (FT2), 2 (MPFT), 3 (FT3), 4 (Slim Fly) or 5 (dragonfly)");
+    default:
+      throw InputError(
+          in.place(),
+          "topology: expected 1 (FT2), 2 (MPFT), 3 (FT3), 4 (Slim Fly) or 5 (dragonfly)");
   }
 }
-double network_endpoints(const FormulaInputs& in, const Scenario*) { return static_cast<double>(inventory(in).endpoints); }
-double network_switches(const FormulaInputs& in, const Scenario*) { return static_cast<double>(inventory(in).switches); }
-double network_links(const FormulaInputs& in, const Scenario*) { return static_cast<double>(inventory(in).links); }
+double network_endpoints(const FormulaInputs& in, const Scenario*) {
+  return static_cast<double>(inventory(in).endpoints);
+}
+double network_switches(const FormulaInputs& in, const Scenario*) {
+  return static_cast<double>(inventory(in).switches);
+}
+double network_links(const FormulaInputs& in, const Scenario*) {
+  return static_cast<double>(inventory(in).links);
+}
 double network_cost(const FormulaInputs& in, const Scenario*) {
   const NetworkInventory n = inventory(in);
-  return static_cast<double>(n.switches) * in.number("usd_per_switch") + static_cast<double>(n.links) * in.number("usd_per_link");
+  return static_cast<double>(n.switches) * in.number("usd_per_switch") +
+         static_cast<double>(n.links) * in.number("usd_per_link");
 }
 
-// Revenue of a serving day: cached input, new input and output tokens at their prices per million; cost: nodes at a price.
+// Revenue of a serving day: cached input, new input and output tokens at their prices per million;
+// cost: nodes at a price.
 double serving_revenue(const FormulaInputs& in, const Scenario*) {
-  return (in.number("hit_tokens") * in.number("usd_per_m_hit") + in.number("miss_tokens") * in.number("usd_per_m_miss") + in.number("output_tokens") * in.number("usd_per_m_output")) / 1e6;
+  return (in.number("hit_tokens") * in.number("usd_per_m_hit") +
+          in.number("miss_tokens") * in.number("usd_per_m_miss") +
+          in.number("output_tokens") * in.number("usd_per_m_output")) /
+         1e6;
 }
-double serving_cost(const FormulaInputs& in, const Scenario*) { return in.number("nodes") * in.number("gpus_per_node") * 24 * in.number("usd_per_gpu_hour"); }
-double serving_margin(const FormulaInputs& in, const Scenario*) { return in.number("revenue_usd") / in.number("cost_usd") - 1; }
+double serving_cost(const FormulaInputs& in, const Scenario*) {
+  return in.number("nodes") * in.number("gpus_per_node") * 24 * in.number("usd_per_gpu_hour");
+}
+double serving_margin(const FormulaInputs& in, const Scenario*) {
+  return in.number("revenue_usd") / in.number("cost_usd") - 1;
+}
 double serving_nodes(const FormulaInputs& in, const Scenario*) {
-  return in.number("input_tokens") / 86400 / in.number("input_tokens_per_s_per_node") + in.number("output_tokens") / 86400 / in.number("output_tokens_per_s_per_node");
+  return in.number("input_tokens") / 86400 / in.number("input_tokens_per_s_per_node") +
+         in.number("output_tokens") / 86400 / in.number("output_tokens_per_s_per_node");
 }
 // Adam with FP32 master weights and gradients: bytes a parameter, weights not counted.
-double optimizer_bytes(const FormulaInputs& in, const Scenario*) { return in.number("gradient_bytes") + in.number("master_bytes") + 2 * in.number("moment_bytes"); }
+double optimizer_bytes(const FormulaInputs& in, const Scenario*) {
+  return in.number("gradient_bytes") + in.number("master_bytes") + 2 * in.number("moment_bytes");
+}
 
 struct Row {
   const char* name;
   double (*formula)(const FormulaInputs&, const Scenario*);
 };
-constexpr Row kTable[] = {
-    {"product", product}, {"cache_reduction", cache_reduction}, {"bubble_1f1b", bubble_1f1b}, {"bubble_zb1p", bubble_zb1p},
-    {"bubble_dualpipe", bubble_dualpipe}, {"schedule_bubble", schedule_bubble}, {"dualpipe_count", schedule_count}, {"two_hop_bandwidth", two_hop_bandwidth},
-    {"low_latency", low_latency}, {"gemm_rate", gemm_rate}, {"attention_rate", attention_rate},
-    {"network_endpoints", network_endpoints}, {"network_switches", network_switches}, {"network_links", network_links},
-    {"network_cost", network_cost}, {"serving_revenue", serving_revenue}, {"serving_cost", serving_cost},
-    {"serving_margin", serving_margin}, {"serving_nodes", serving_nodes}, {"optimizer_bytes", optimizer_bytes}};
+constexpr Row kTable[] = {{"product", product},
+                          {"cache_reduction", cache_reduction},
+                          {"bubble_1f1b", bubble_1f1b},
+                          {"bubble_zb1p", bubble_zb1p},
+                          {"bubble_dualpipe", bubble_dualpipe},
+                          {"schedule_bubble", schedule_bubble},
+                          {"dualpipe_count", schedule_count},
+                          {"two_hop_bandwidth", two_hop_bandwidth},
+                          {"low_latency", low_latency},
+                          {"gemm_rate", gemm_rate},
+                          {"attention_rate", attention_rate},
+                          {"network_endpoints", network_endpoints},
+                          {"network_switches", network_switches},
+                          {"network_links", network_links},
+                          {"network_cost", network_cost},
+                          {"serving_revenue", serving_revenue},
+                          {"serving_cost", serving_cost},
+                          {"serving_margin", serving_margin},
+                          {"serving_nodes", serving_nodes},
+                          {"optimizer_bytes", optimizer_bytes}};
 
 }  // namespace
 
@@ -136,11 +208,14 @@ double FormulaInputs::number(const std::string& name) const {
 
 std::int64_t FormulaInputs::whole(const std::string& name) const {
   const double v = number(name);
-  if (v != std::floor(v)) throw InputError(place_, "input \"" + name + "\": expected a whole number");
+  if (v != std::floor(v))
+    throw InputError(place_, "input \"" + name + "\": expected a whole number");
   return static_cast<std::int64_t>(v);
 }
 
-double evaluate_formula(const std::string& name, const FormulaInputs& inputs, const Scenario* scenario) {
+double evaluate_formula(const std::string& name,
+                        const FormulaInputs& inputs,
+                        const Scenario* scenario) {
   std::string known;
   for (const Row& row : kTable) {
     if (name == row.name) return row.formula(inputs, scenario);

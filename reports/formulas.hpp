@@ -1,5 +1,5 @@
-// Closed forms that known figures are checked against and that no simulation run prints. One line each in the table in
-// formulas.cpp; the inputs are named numbers from the figure's file.
+// Closed forms that known figures are checked against and that no simulation run prints. One line
+// each in the table in formulas.cpp; the inputs are named numbers from the figure's file.
 #pragma once
 
 #include <functional>
@@ -13,8 +13,10 @@ namespace moesim {
 
 class FormulaInputs {
  public:
-  FormulaInputs(const std::map<std::string, double>& values, const std::string& place) : values_(values), place_(place) {}
-  double number(const std::string& name) const;  // InputError naming the figure's place when missing
+  FormulaInputs(const std::map<std::string, double>& values, const std::string& place)
+      : values_(values), place_(place) {}
+  double number(
+      const std::string& name) const;  // InputError naming the figure's place when missing
   std::int64_t whole(const std::string& name) const;
   const std::string& place() const { return place_; }
 
@@ -24,6 +26,8 @@ class FormulaInputs {
 };
 
 // `scenario`: given when the figure names one (for its cluster and profile), else nullptr.
-double evaluate_formula(const std::string& name, const FormulaInputs& inputs, const Scenario* scenario);
+double evaluate_formula(const std::string& name,
+                        const FormulaInputs& inputs,
+                        const Scenario* scenario);
 
 }  // namespace moesim

@@ -14,7 +14,9 @@ namespace fs = std::filesystem;
 
 FigureRole read_role(ObjectReader& reader) {
   const std::string role = reader.choice("role", {"definition", "fit", "held_out"});
-  return role == "definition" ? FigureRole::definition : role == "fit" ? FigureRole::fit : FigureRole::held_out;
+  return role == "definition" ? FigureRole::definition
+         : role == "fit"      ? FigureRole::fit
+                              : FigureRole::held_out;
 }
 
 void read_origin(ObjectReader& reader, KnownFigure& f) {
@@ -30,10 +32,12 @@ void read_origin(ObjectReader& reader, KnownFigure& f) {
   } else {
     f.scenario = from.text_or("scenario", "");
     f.model = from.text_or("model", "");
-    if (f.scenario.empty() == f.model.empty()) from.fail("expected \"scenario\", \"model\", \"formula\" or \"unpredicted\"");
+    if (f.scenario.empty() == f.model.empty())
+      from.fail("expected \"scenario\", \"model\", \"formula\" or \"unpredicted\"");
     const JsonNode& value = from.required("value");
     if (value.kind == JsonNode::Kind::object)
-      for (const auto& [pointer, weight] : value.members) f.terms.emplace_back(pointer, as_number(weight, -1e9, 1e9));
+      for (const auto& [pointer, weight] : value.members)
+        f.terms.emplace_back(pointer, as_number(weight, -1e9, 1e9));
     else
       f.terms.emplace_back(as_text(value), 1.0);
   }
@@ -43,7 +47,9 @@ void read_origin(ObjectReader& reader, KnownFigure& f) {
 }  // namespace
 
 const char* role_name(FigureRole role) {
-  return role == FigureRole::definition ? "definition" : role == FigureRole::fit ? "fit" : "held_out";
+  return role == FigureRole::definition ? "definition"
+         : role == FigureRole::fit      ? "fit"
+                                        : "held_out";
 }
 
 std::vector<KnownFigure> read_known_figures(const fs::path& folder) {
@@ -63,7 +69,8 @@ std::vector<KnownFigure> read_known_figures(const fs::path& folder) {
     const std::string id = row.text("id"), source = row.text("source");
     row.text("quote");
     const JsonNode& list = row.required("figures");
-    if (list.kind != JsonNode::Kind::array || list.items.empty()) row.fail("figures", "expected an array of at least one figure");
+    if (list.kind != JsonNode::Kind::array || list.items.empty())
+      row.fail("figures", "expected an array of at least one figure");
     for (const JsonNode& item : list.items) {
       ObjectReader reader(item);
       KnownFigure f;
@@ -87,9 +94,12 @@ std::vector<KnownFigure> read_known_figures(const fs::path& folder) {
   return figures;
 }
 
-FigureEvaluator::FigureEvaluator(fs::path scenario_folder, int num_threads) : folder_(std::move(scenario_folder)), num_threads_(num_threads) {}
+FigureEvaluator::FigureEvaluator(fs::path scenario_folder, int num_threads)
+    : folder_(std::move(scenario_folder)), num_threads_(num_threads) {}
 
-void FigureEvaluator::add_run(const std::string& scenario, JsonValue document) { runs_.emplace(scenario, std::move(document)); }
+void FigureEvaluator::add_run(const std::string& scenario, JsonValue document) {
+  runs_.emplace(scenario, std::move(document));
+}
 
 const JsonValue& FigureEvaluator::run_of(const std::string& name) {
   auto it = runs_.find(name);
@@ -104,7 +114,8 @@ const JsonValue& FigureEvaluator::run_of(const std::string& name) {
 
 const JsonValue& FigureEvaluator::model_of(const std::string& name) {
   auto it = models_.find(name);
-  if (it == models_.end()) it = models_.emplace(name, model_json(read_model_spec(folder_ / name), 4096)).first;
+  if (it == models_.end())
+    it = models_.emplace(name, model_json(read_model_spec(folder_ / name), 4096)).first;
   return it->second;
 }
 
@@ -115,12 +126,16 @@ KnownRow FigureEvaluator::evaluate(const KnownFigure& f) {
   if (!f.formula.empty()) {
     std::optional<Scenario> scenario;
     if (!f.scenario.empty()) scenario = read_scenario(folder_ / f.scenario);
-    value = evaluate_formula(f.formula, FormulaInputs(f.inputs, f.file), scenario ? &*scenario : nullptr);
+    value = evaluate_formula(
+        f.formula, FormulaInputs(f.inputs, f.file), scenario ? &*scenario : nullptr);
   } else {
     const JsonValue& document = f.scenario.empty() ? model_of(f.model) : run_of(f.scenario);
     for (const auto& [pointer, weight] : f.terms) {
       const auto found = document.number_at(pointer);
-      if (!found) throw InputError(f.file + "/from/value", "no number at \"" + pointer + "\" of " + (f.scenario.empty() ? f.model : f.scenario));
+      if (!found)
+        throw InputError(
+            f.file + "/from/value",
+            "no number at \"" + pointer + "\" of " + (f.scenario.empty() ? f.model : f.scenario));
       value += weight * *found;
     }
   }

@@ -1,11 +1,15 @@
-// Known figures: what was published or measured, next to what this program predicts. One JSON file a source row in
-// scenarios/published/ (quoted) or scenarios/measured/ (ours); adding a figure touches no code.
+// Known figures: what was published or measured, next to what this program predicts. One JSON file
+// a source row in scenarios/published/ (quoted) or scenarios/measured/ (ours); adding a figure
+// touches no code.
 //
 // A figure says where its prediction comes from:
-//   {"scenario": "x.jsonc", "value": "/metrics/step_time_s"}   a value of the document `moesim run --json` prints
-//   {"model": "models/x.json", "value": "/parameters/total"}   a value of the document `moesim model --json` prints
+//   {"scenario": "x.jsonc", "value": "/metrics/step_time_s"}   a value of the document `moesim run
+//   --json` prints
+//   {"model": "models/x.json", "value": "/parameters/total"}   a value of the document `moesim
+//   model --json` prints
 //     ("value" may also be {"/a": 2, "/b": -1}: a weighted sum of values)
-//   {"formula": "dualpipe_bubble", "inputs": {...}}            one line of the table in formulas.cpp
+//   {"formula": "dualpipe_bubble", "inputs": {...}}            one line of the table in
+//   formulas.cpp
 //   {"unpredicted": "why"}                                     listed without a prediction
 #pragma once
 
@@ -24,19 +28,19 @@ enum class FigureRole { definition, fit, held_out };
 const char* role_name(FigureRole role);
 
 struct KnownFigure {
-  std::string id;        // row id, or row id and a suffix: "T07.bubble"
+  std::string id;  // row id, or row id and a suffix: "T07.bubble"
   std::string quantity, unit, source;
   double known = 0;
   FigureRole role = FigureRole::held_out;
   double tolerance_pct = 0;
-  std::string note;      // why it misses, in one sentence; may be empty
-  std::string part_of;   // id of a figure this one is an additive part of; may be empty
+  std::string note;     // why it misses, in one sentence; may be empty
+  std::string part_of;  // id of a figure this one is an additive part of; may be empty
   // where the prediction comes from
   std::string scenario, model, formula, unpredicted;
   std::vector<std::pair<std::string, double>> terms;  // pointer, weight
   std::map<std::string, double> inputs;
-  double scale = 1;      // prediction in SI units times scale = prediction in `unit`
-  std::string file;      // for messages
+  double scale = 1;  // prediction in SI units times scale = prediction in `unit`
+  std::string file;  // for messages
 };
 
 struct KnownRow {

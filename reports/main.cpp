@@ -1,4 +1,5 @@
-// moesim: what will this MoE model cost on this cluster, how fast will it run, and what holds it back?
+// moesim: what will this MoE model cost on this cluster, how fast will it run, and what holds it
+// back?
 #include <CLI/CLI.hpp>
 #include <iostream>
 
@@ -9,13 +10,19 @@ namespace {
 
 using namespace moesim;
 
-constexpr void (*kCommands[])(CLI::App&, CommandContext&) = {add_model_command, add_run_command, add_validate_command};
+constexpr void (*kCommands[])(CLI::App&, CommandContext&) = {
+    add_model_command, add_run_command, add_validate_command};
 
 int dispatch(int argc, char** argv) {
-  CLI::App app("Simulates training of Mixture-of-Experts models on GPU clusters: time, MFU, GPU hours, dollars, memory.", "moesim");
+  CLI::App app(
+      "Simulates training of Mixture-of-Experts models on GPU clusters: time, MFU, GPU hours, "
+      "dollars, memory.",
+      "moesim");
   app.require_subcommand(1);
-  app.footer("Exit codes: 0 done; 1 the system refused or an internal error; 2 bad input or usage; 3 validate past a tolerance;\n"
-             "4 the plan is infeasible (its report is still complete).");
+  app.footer(
+      "Exit codes: 0 done; 1 the system refused or an internal error; 2 bad input or usage; 3 "
+      "validate past a tolerance;\n"
+      "4 the plan is infeasible (its report is still complete).");
   CommandContext context;
   for (const auto add : kCommands) add(app, context);
   try {

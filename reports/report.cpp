@@ -9,8 +9,16 @@ namespace moesim {
 namespace {
 
 using SectionBuilder = std::optional<Section> (*)(const ReportInput&);
-constexpr SectionBuilder kOrder[] = {summary_section, published_section, gap_section, variants_section, run_section, breakdown_section,
-                                     waterfall_section, memory_section, plan_section, origins_section};
+constexpr SectionBuilder kOrder[] = {summary_section,
+                                     published_section,
+                                     gap_section,
+                                     variants_section,
+                                     run_section,
+                                     breakdown_section,
+                                     waterfall_section,
+                                     memory_section,
+                                     plan_section,
+                                     origins_section};
 
 std::string escaped(const std::string& cell) {
   std::string text;
@@ -22,10 +30,12 @@ std::string escaped(const std::string& cell) {
 void write_table(const Table& table, std::ostream& out) {
   if (!table.title.empty()) out << "**" << table.title << "**\n\n";
   std::vector<std::size_t> width;
-  for (const std::string& column : table.columns) width.push_back(std::max<std::size_t>(3, escaped(column).size()));
+  for (const std::string& column : table.columns)
+    width.push_back(std::max<std::size_t>(3, escaped(column).size()));
   for (const auto& row : table.rows) {
     ENSURE(row.size() == width.size());
-    for (std::size_t i = 0; i < row.size(); ++i) width[i] = std::max(width[i], escaped(row[i]).size());
+    for (std::size_t i = 0; i < row.size(); ++i)
+      width[i] = std::max(width[i], escaped(row[i]).size());
   }
   auto write_row = [&](const std::vector<std::string>& cells) {
     for (std::size_t i = 0; i < cells.size(); ++i) {
@@ -48,11 +58,13 @@ Report make_report(const ReportInput& input) {
   report.title = input.scenario.name;
   const char* kind = input.scenario.profile.kind == ProfileKind::measured    ? "measured"
                      : input.scenario.profile.kind == ProfileKind::published ? "published"
-                                                                            : "synthetic";
-  report.facts = {{"scenario", input.scenario.description},
-                  {"scenario hash", input.scenario.hash},
-                  {"profile", input.scenario.profile.id + " (" + kind + ", on " + input.scenario.profile.gpu.name + ")"},
-                  {"seed", std::to_string(input.scenario.seed)}};
+                                                                             : "synthetic";
+  report.facts = {
+      {"scenario", input.scenario.description},
+      {"scenario hash", input.scenario.hash},
+      {"profile",
+       input.scenario.profile.id + " (" + kind + ", on " + input.scenario.profile.gpu.name + ")"},
+      {"seed", std::to_string(input.scenario.seed)}};
   for (const SectionBuilder builder : kOrder)
     if (auto section = builder(input)) report.sections.push_back(std::move(*section));
   report.warnings = input.run.warnings;

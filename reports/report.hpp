@@ -1,4 +1,5 @@
-// A report before it is text: facts, sections, tables. Sections read a finished run and never compute physics.
+// A report before it is text: facts, sections, tables. Sections read a finished run and never
+// compute physics.
 #pragma once
 
 #include <optional>
@@ -22,7 +23,7 @@ struct Section {
   std::string title;
   std::vector<std::string> paragraphs;  // before the tables
   std::vector<Table> tables;
-  std::vector<std::string> notes;       // after them
+  std::vector<std::string> notes;  // after them
 };
 
 struct Report {
@@ -41,7 +42,7 @@ struct VariantResult {
 struct ReportInput {
   const Scenario& scenario;
   const RunResult& run;
-  std::vector<KnownRow> known;           // published figures that speak to this scenario
+  std::vector<KnownRow> known;  // published figures that speak to this scenario
   std::vector<VariantResult> variants;
 };
 

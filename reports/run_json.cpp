@@ -77,7 +77,8 @@ JsonValue run_json(const Scenario& scenario, const RunResult& run) {
     metrics.set("gpu_hours_first_phase", run.gpu_hours_simulated_main);
     metrics.set("gpu_hours_per_trillion_tokens", gpus * 1e12 / main.tokens_per_s / 3600);
     metrics.set("cost_usd", run.cost_usd);
-    metrics.set("cost_first_phase_usd", (scenario.cluster.price * (run.gpu_hours_simulated_main * hour)).in(USD));
+    metrics.set("cost_first_phase_usd",
+                (scenario.cluster.price * (run.gpu_hours_simulated_main * hour)).in(USD));
     metrics.set("memory_peak_bytes", peak.in(B));
     metrics.set("memory_peak_share_of_hbm", peak / scenario.cluster.gpu.hbm);
     metrics.set("fits_in_memory", main.fits ? 1 : 0);
@@ -92,11 +93,15 @@ JsonValue run_json(const Scenario& scenario, const RunResult& run) {
     doc.set("phases_first_rank", flat(kSchedulePhaseNames, main.first_rank_phase_s));
     JsonValue ladder = JsonValue::array();
     for (const WaterfallLine& line : main.waterfall)
-      ladder.push(JsonValue::object().set("name", line.name).set("seconds", line.seconds).set("mfu_causal_after", line.mfu_after));
+      ladder.push(JsonValue::object()
+                      .set("name", line.name)
+                      .set("seconds", line.seconds)
+                      .set("mfu_causal_after", line.mfu_after));
     doc.set("mfu_waterfall", std::move(ladder));
     doc.set("memory", memory_json(main.memory, scenario.cluster.gpu.hbm));
     JsonValue origins = JsonValue::object();
-    for (std::size_t i = 0; i < kNumOrigins; ++i) origins.set(kOriginNames[i], main.origin_share[i]);
+    for (std::size_t i = 0; i < kNumOrigins; ++i)
+      origins.set(kOriginNames[i], main.origin_share[i]);
     doc.set("origins", std::move(origins));
   }
   JsonValue run_phases = JsonValue::array();

@@ -1,5 +1,6 @@
-// Discrete events in order of (time, insertion). Ties are broken by insertion order, so a run is the same everywhere. No
-// clock of its own beyond the last event taken, no singletons, no callbacks: an event is a small plain struct.
+// Discrete events in order of (time, insertion). Ties are broken by insertion order, so a run is
+// the same everywhere. No clock of its own beyond the last event taken, no singletons, no
+// callbacks: an event is a small plain struct.
 #pragma once
 
 #include <algorithm>
@@ -39,7 +40,9 @@ class EventQueue {
     std::uint64_t seq;
     Event event;
   };
-  static bool later(const Entry& a, const Entry& b) { return a.when != b.when ? a.when > b.when : a.seq > b.seq; }
+  static bool later(const Entry& a, const Entry& b) {
+    return a.when != b.when ? a.when > b.when : a.seq > b.seq;
+  }
 
   std::vector<Entry> heap_;
   Tick now_ = 0;

@@ -12,28 +12,40 @@ std::vector<RankMemory> memory_of(const Scenario& scenario, const TrainingPhase&
   if (scenario.model.moe) {
     shape.local_experts = scenario.model.moe->num_experts / plan.ep;
     const ExpertPlacement placement{plan.ep, std::min(plan.ep, scenario.cluster.gpus_per_node)};
-    load = RoutingSampler(*scenario.model.moe, phase.routing, placement, scenario.seed).balanced(shape.tokens).load;
+    load = RoutingSampler(*scenario.model.moe, phase.routing, placement, scenario.seed)
+               .balanced(shape.tokens)
+               .load;
   }
   const Schedule& schedule = schedule_of(plan.schedule);
   const auto layers = stage_layers(plan, scenario.model);
-  auto chunk_bytes = [&](std::int64_t stage) { return chunk_activation_bytes(scenario.model, layers[static_cast<std::size_t>(stage)], shape, load).in(B); };
+  auto chunk_bytes = [&](std::int64_t stage) {
+    return chunk_activation_bytes(
+               scenario.model, layers[static_cast<std::size_t>(stage)], shape, load)
+        .in(B);
+  };
   std::vector<RankMemory> memory;
   for (std::int64_t rank = 0; rank < plan.pp; ++rank) {
     std::vector<std::int64_t> stages = {rank};
     if (plan.two_stages_per_rank()) stages.push_back(plan.pp - 1 - rank);
-    const double alive = peak_alive(schedule.steps(plan.pp, rank, phase.batch / plan.dp), {chunk_bytes(stage_of(plan.pp, rank, 0)), chunk_bytes(stage_of(plan.pp, rank, 1))});
+    const double alive = peak_alive(
+        schedule.steps(plan.pp, rank, phase.batch / plan.dp),
+        {chunk_bytes(stage_of(plan.pp, rank, 0)), chunk_bytes(stage_of(plan.pp, rank, 1))});
     memory.push_back(training_memory(scenario.model, plan, shape, load, rank, stages, alive * B));
   }
   return memory;
 }
 
-PhaseResult run_phase(const Scenario& scenario, const TrainingPhase& phase, const CostModel& costs, const SimulationOptions& options) {
+PhaseResult run_phase(const Scenario& scenario,
+                      const TrainingPhase& phase,
+                      const CostModel& costs,
+                      const SimulationOptions& options) {
   PhaseResult result;
   result.phase = phase;
   result.refusal = schedule_refusal(phase);
   if (!result.refusal.empty()) return result;
   result.memory = memory_of(scenario, phase);
-  for (const RankMemory& rank : result.memory) result.fits = result.fits && rank.total() <= scenario.cluster.gpu.hbm;
+  for (const RankMemory& rank : result.memory)
+    result.fits = result.fits && rank.total() <= scenario.cluster.gpu.hbm;
   result.step = simulate_step(scenario, phase, costs, options);
   measure(scenario, result);
   return result;
@@ -69,14 +81,24 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
 
   const PhaseResult& main = run.phases.front();
   for (const PhaseResult& r : run.phases) {
-    if (!r.refusal.empty()) run.warnings.push_back(r.phase.name + ": " + r.refusal + "; use more sequences a batch, fewer stages or another schedule");
-    if (!r.fits) run.warnings.push_back(r.phase.name + ": does not fit in memory; see the memory table. Use more stages, more expert-parallel ranks or a smaller schedule in flight");
+    if (!r.refusal.empty())
+      run.warnings.push_back(r.phase.name + ": " + r.refusal +
+                             "; use more sequences a batch, fewer stages or another schedule");
+    if (!r.fits)
+      run.warnings.push_back(r.phase.name +
+                             ": does not fit in memory; see the memory table. Use more stages, "
+                             "more expert-parallel ranks or a smaller schedule in flight");
   }
   if (costs.is_derived())
-    run.warnings.push_back("profile " + scenario.profile.id + " was measured on " + scenario.profile.gpu.name + ", not on " + scenario.cluster.gpu.name +
-                           ": rates are carried over by datasheet ratios and count as extrapolated; calibrate on the GPU itself to remove this");
+    run.warnings.push_back("profile " + scenario.profile.id + " was measured on " +
+                           scenario.profile.gpu.name + ", not on " + scenario.cluster.gpu.name +
+                           ": rates are carried over by datasheet ratios and count as "
+                           "extrapolated; calibrate on the GPU itself to remove this");
   const double roofline = main.origin_share[static_cast<std::size_t>(Origin::roofline)];
-  if (roofline > 0) run.warnings.push_back("some kernels are not in the profile and are costed at the datasheet roofline, which is optimistic; add them to the profile");
+  if (roofline > 0)
+    run.warnings.push_back(
+        "some kernels are not in the profile and are costed at the datasheet roofline, which is "
+        "optimistic; add them to the profile");
   return run;
 }
 

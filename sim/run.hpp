@@ -1,5 +1,6 @@
-// Every stage, in order. A scenario is read (model/scenario), then for each phase of the run: memory is counted, the step is
-// simulated, the step is measured; then hours and dollars are added up. reports/ turns the result into text.
+// Every stage, in order. A scenario is read (model/scenario), then for each phase of the run:
+// memory is counted, the step is simulated, the step is measured; then hours and dollars are added
+// up. reports/ turns the result into text.
 #pragma once
 
 #include <functional>
@@ -12,7 +13,8 @@ namespace moesim {
 struct RunOptions {
   SimulationOptions simulation;
   bool main_phase_only = false;  // skip batch ramp, context extension and stated phases
-  std::function<void(const std::string&)> progress;  // told the name of each phase before it is simulated
+  std::function<void(const std::string&)>
+      progress;  // told the name of each phase before it is simulated
 };
 
 RunResult run_scenario(const Scenario& scenario, const RunOptions& options);

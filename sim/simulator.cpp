@@ -32,7 +32,9 @@ SchedulePhase phase_of(StepKind kind) {
   throw std::logic_error("step kind without a phase");
 }
 
-Tick overlap_of(Tick a0, Tick a1, Tick b0, Tick b1) { return std::max<Tick>(0, std::min(a1, b1) - std::max(a0, b0)); }
+Tick overlap_of(Tick a0, Tick a1, Tick b0, Tick b1) {
+  return std::max<Tick>(0, std::min(a1, b1) - std::max(a0, b0));
+}
 
 // One step of one pipeline rank, ready to run.
 struct PlannedStep {
@@ -67,9 +69,17 @@ struct Group {  // an expert-parallel group at its current collective
 
 class Simulation {
  public:
-  Simulation(const Scenario& scenario, const TrainingPhase& phase, const StageCosts& costs, const SimulationOptions& options, bool folded)
-      : plan_(phase.plan), costs_(costs), pp_(phase.plan.pp), ranks_per_stage_(costs.ranks_per_stage()),
-        group_size_(folded ? 1 : phase.plan.ep), expert_parallel_(scenario.model.moe && phase.plan.ep > 1),
+  Simulation(const Scenario& scenario,
+             const TrainingPhase& phase,
+             const StageCosts& costs,
+             const SimulationOptions& options,
+             bool folded)
+      : plan_(phase.plan),
+        costs_(costs),
+        pp_(phase.plan.pp),
+        ranks_per_stage_(costs.ranks_per_stage()),
+        group_size_(folded ? 1 : phase.plan.ep),
+        expert_parallel_(scenario.model.moe && phase.plan.ep > 1),
         half_(costs.num_microbatches() / schedule_of(phase.plan.schedule).num_directions) {
     plan_steps();
     const std::size_t n = static_cast<std::size_t>(pp_ * ranks_per_stage_);
@@ -88,17 +98,24 @@ class Simulation {
     for (std::uint32_t r = 0; r < states_.size(); ++r) wake(r);
     while (!queue_.empty()) {
       const Event event = queue_.pop();
-      if (event.kind == EventKind::compute_done) finish_compute(event.rank);
-      else finish_comm(event.rank);
+      if (event.kind == EventKind::compute_done)
+        finish_compute(event.rank);
+      else
+        finish_comm(event.rank);
     }
     for (std::uint32_t r = 0; r < states_.size(); ++r) {
       const auto& steps = steps_[static_cast<std::size_t>(pp_of(r))];
-      ENSURE(states_[r].compute.step == steps.size() && states_[r].comm.step == steps.size());  // else the schedule deadlocks
+      ENSURE(states_[r].compute.step == steps.size() &&
+             states_[r].comm.step == steps.size());  // else the schedule deadlocks
     }
   }
 
   // Ticks at which each rank's compute stream ended.
-  Tick end_of(std::size_t rank) const { return states_[rank].compute_idle_since; }
+  std::vector<Tick> ends() const {
+    std::vector<Tick> ticks;
+    for (const RankState& st : states_) ticks.push_back(st.compute_idle_since);
+    return ticks;
+  }
   std::vector<RankTimes>& times() { return times_; }
   std::vector<Span>& spans() { return spans_; }
   std::uint64_t num_events() const { return queue_.num_scheduled(); }
@@ -109,8 +126,10 @@ class Simulation {
       if (block_uses_[b] == 0) continue;
       const BlockCost& cost = costs_.blocks()[b];
       const double uses = static_cast<double>(block_uses_[b]) / n;
-      for (std::size_t i = 0; i < kNumOrigins; ++i) timeline.seconds_by_origin[i] += uses * cost.seconds_by_origin[i];
-      for (std::size_t i = 0; i < kNumLosses; ++i) timeline.seconds_by_loss[i] += uses * cost.seconds_by_loss[i];
+      for (std::size_t i = 0; i < kNumOrigins; ++i)
+        timeline.seconds_by_origin[i] += uses * cost.seconds_by_origin[i];
+      for (std::size_t i = 0; i < kNumLosses; ++i)
+        timeline.seconds_by_loss[i] += uses * cost.seconds_by_loss[i];
     }
   }
 
@@ -127,9 +146,11 @@ class Simulation {
         const StepProgram*& program = known[{rank, step.kind, step.f.direction, step.b.direction}];
         if (program == nullptr) {
           StepContext c;
-          const bool has_f = step.kind == StepKind::forward || step.kind == StepKind::forward_backward;
+          const bool has_f =
+              step.kind == StepKind::forward || step.kind == StepKind::forward_backward;
           const bool has_b = step.kind != StepKind::forward;
-          const std::int64_t f_stage = stage_of(pp_, rank, step.f.direction), b_stage = stage_of(pp_, rank, step.b.direction);
+          const std::int64_t f_stage = stage_of(pp_, rank, step.f.direction),
+                             b_stage = stage_of(pp_, rank, step.b.direction);
           if (has_f) c.f_layers = &costs_.stages()[static_cast<std::size_t>(f_stage)];
           if (has_b) c.b_layers = &costs_.stages()[static_cast<std::size_t>(b_stage)];
           c.receive_f = has_f && f_stage > 0;
@@ -151,12 +172,14 @@ class Simulation {
 
   const LayerLoad& load(std::uint32_t rank, const Chunk& chunk, std::int16_t moe_index) const {
     const std::int64_t stage = stage_of(pp_, pp_of(rank), chunk.direction);
-    return costs_.load(stage, chunk.direction * half_ + chunk.microbatch, moe_index, in_stage(rank));
+    return costs_.load(
+        stage, chunk.direction * half_ + chunk.microbatch, moe_index, in_stage(rank));
   }
 
   std::size_t block_of(std::uint32_t rank, const PlannedStep& planned, const ComputeOp& op) const {
     const Chunk& chunk = op.backward_chunk ? planned.step.b : planned.step.f;
-    const std::uint32_t load_class = op.moe_index >= 0 ? load(rank, chunk, op.moe_index).load_class : 0;
+    const std::uint32_t load_class =
+        op.moe_index >= 0 ? load(rank, chunk, op.moe_index).load_class : 0;
     return costs_.block_index(op.layer, op.block, load_class, planned.program->overlapped);
   }
 
@@ -181,8 +204,12 @@ class Simulation {
     const ComputeOp& op = planned.program->compute[st.compute.op];
     if (st.comm_done < st.compute.other_base + op.wait_comm) return;
     const bool first = st.compute.op == 0;
-    if (first && planned.program->receive_f && st.arrived_f[planned.step.f.direction] <= planned.step.f.microbatch) return;
-    if (first && planned.program->receive_b && st.arrived_b[planned.step.b.direction] <= planned.step.b.microbatch) return;
+    if (first && planned.program->receive_f &&
+        st.arrived_f[planned.step.f.direction] <= planned.step.f.microbatch)
+      return;
+    if (first && planned.program->receive_b &&
+        st.arrived_b[planned.step.b.direction] <= planned.step.b.microbatch)
+      return;
     const Tick now = queue_.now();
     account_gap(st, times_[rank], st.compute_idle_since, now, first);
     if (first) st.step_start = now;
@@ -218,7 +245,9 @@ class Simulation {
       const CommRecord& c = st.last_comm;
       give(Category::exposed_comm, overlap_of(from, to, c.start, c.end));
       give(Category::peer_wait, overlap_of(from, to, c.arrive, c.start));
-      give(Category::exposed_comm, overlap_of(from, to, 0, c.previous_end));  // the stream was busy with an earlier transfer
+      give(
+          Category::exposed_comm,
+          overlap_of(from, to, 0, c.previous_end));  // the stream was busy with an earlier transfer
     }
     times.by_category[idx(Category::bubble)] += left;
   }
@@ -227,7 +256,9 @@ class Simulation {
     RankState& st = states_[rank];
     const PlannedStep& planned = steps_[static_cast<std::size_t>(pp_of(rank))][st.compute.step];
     const ComputeOp& op = planned.program->compute[st.compute.op];
-    if (traced_[rank] && queue_.now() > st.op_start) record(rank, StreamKind::compute, compute_name(planned, op), st.op_start, queue_.now());
+    if (traced_[rank] && queue_.now() > st.op_start)
+      record(
+          rank, StreamKind::compute, operation_name(op, planned.step), st.op_start, queue_.now());
     st.compute_busy = false;
     st.compute_idle_since = queue_.now();
     ++st.compute_done;
@@ -253,7 +284,9 @@ class Simulation {
     const std::uint32_t group = rank / static_cast<std::uint32_t>(group_size_);
     if (++groups_[group].arrived < static_cast<std::uint32_t>(group_size_)) return;
     groups_[group].arrived = 0;  // the last peer is here: all start now
-    for (std::uint32_t peer = group * static_cast<std::uint32_t>(group_size_); peer < (group + 1) * static_cast<std::uint32_t>(group_size_); ++peer) {
+    for (std::uint32_t peer = group * static_cast<std::uint32_t>(group_size_);
+         peer < (group + 1) * static_cast<std::uint32_t>(group_size_);
+         ++peer) {
       states_[peer].running_comm.start = queue_.now();
       queue_.at(queue_.now() + transfer_ticks(peer, planned, op), {EventKind::comm_done, peer});
     }
@@ -278,8 +311,17 @@ class Simulation {
     st.last_comm = st.running_comm;
     st.comm_busy = false;
     if (traced_[rank]) {
-      if (st.last_comm.start > st.last_comm.arrive) record(rank, StreamKind::communication, "wait for peers", st.last_comm.arrive, st.last_comm.start);
-      record(rank, StreamKind::communication, comm_name(planned, op), st.last_comm.start, st.last_comm.end);
+      if (st.last_comm.start > st.last_comm.arrive)
+        record(rank,
+               StreamKind::communication,
+               "wait for peers",
+               st.last_comm.arrive,
+               st.last_comm.start);
+      record(rank,
+             StreamKind::communication,
+             operation_name(op, planned.step),
+             st.last_comm.start,
+             st.last_comm.end);
     }
     ++st.comm_done;
     ++st.comm.op;
@@ -299,24 +341,8 @@ class Simulation {
     wake(to);
   }
 
-  void record(std::uint32_t rank, StreamKind stream, std::string name, Tick start, Tick end) { spans_.push_back({rank, stream, std::move(name), start, end}); }
-
-  static std::string chunk_name(const Chunk& c) { return " " + std::string(c.direction == 0 ? "" : "r") + std::to_string(c.microbatch); }
-  static std::string compute_name(const PlannedStep& planned, const ComputeOp& op) {
-    const Chunk& chunk = op.backward_chunk ? planned.step.b : planned.step.f;
-    if (op.kind != ComputeKind::block) return "chunk start";
-    return std::string(kBlockNames[static_cast<std::size_t>(op.block)]) + chunk_name(chunk);
-  }
-  static std::string comm_name(const PlannedStep& planned, const CommOp& op) {
-    switch (op.kind) {
-      case CommKind::dispatch_f: return "dispatch(F)" + chunk_name(planned.step.f);
-      case CommKind::combine_f: return "combine(F)" + chunk_name(planned.step.f);
-      case CommKind::combine_b: return "combine(B)" + chunk_name(planned.step.b);
-      case CommKind::dispatch_b: return "dispatch(B)" + chunk_name(planned.step.b);
-      case CommKind::send_f: return "PP(F)" + chunk_name(planned.step.f);
-      case CommKind::send_b: return "PP(B)" + chunk_name(planned.step.b);
-    }
-    throw std::logic_error("communication without a name");
+  void record(std::uint32_t rank, StreamKind stream, std::string name, Tick start, Tick end) {
+    spans_.push_back({rank, stream, std::move(name), start, end});
   }
 
   const ParallelPlan& plan_;
@@ -335,41 +361,20 @@ class Simulation {
   EventQueue<Event> queue_;
 };
 
-// Ends every rank's step: parameters' holders wait for each other, reduce; all wait for the norm; update and gather.
-void add_optimizer(const TrainingPhase& phase, const std::vector<OptimizerTimes>& optimizer, Simulation& sim, std::int64_t ranks_per_stage, Timeline& timeline) {
-  const std::int64_t pp = phase.plan.pp;
-  std::vector<Tick> ready(static_cast<std::size_t>(pp), 0), reduced(static_cast<std::size_t>(pp));
-  auto& times = sim.times();
-  for (std::size_t r = 0; r < times.size(); ++r) ready[r / static_cast<std::size_t>(ranks_per_stage)] = std::max(ready[r / static_cast<std::size_t>(ranks_per_stage)], sim.end_of(r));
-  Tick all_reduced = 0;
-  for (std::int64_t p = 0; p < pp; ++p) {
-    const std::int64_t mirror = phase.plan.two_stages_per_rank() ? pp - 1 - p : p;
-    const auto i = static_cast<std::size_t>(p);
-    reduced[i] = std::max(ready[i], ready[static_cast<std::size_t>(mirror)]) + to_tick(optimizer[i].reduce_gradients);
-    all_reduced = std::max(all_reduced, reduced[i]);
-  }
-  for (std::size_t i = 0; i < reduced.size(); ++i)
-    timeline.step = std::max(timeline.step, all_reduced + to_tick(optimizer[i].gradient_norm) + to_tick(optimizer[i].update) + to_tick(optimizer[i].gather_weights));
-  for (std::size_t r = 0; r < times.size(); ++r) {
-    const OptimizerTimes& o = optimizer[r / static_cast<std::size_t>(ranks_per_stage)];
-    const Tick busy = to_tick(o.reduce_gradients) + to_tick(o.gradient_norm) + to_tick(o.update) + to_tick(o.gather_weights);
-    const Tick waiting = timeline.step - sim.end_of(r) - busy;
-    times[r].by_category[idx(Category::optimizer)] += busy;
-    times[r].by_phase[idx(SchedulePhase::optimizer)] += busy;
-    times[r].by_category[idx(Category::bubble)] += waiting;
-    times[r].by_phase[idx(SchedulePhase::bubble)] += waiting;
-  }
-}
-
 }  // namespace
 
-bool ranks_are_identical(const ModelSpec& model, const TrainingPhase& phase) { return !model.moe || phase.routing.kind == RoutingKind::balanced; }
+bool ranks_are_identical(const ModelSpec& model, const TrainingPhase& phase) {
+  return !model.moe || phase.routing.kind == RoutingKind::balanced;
+}
 
 std::string schedule_refusal(const TrainingPhase& phase) {
   return schedule_of(phase.plan.schedule).refusal(phase.plan.pp, phase.batch / phase.plan.dp);
 }
 
-StepResult simulate_step(const Scenario& scenario, const TrainingPhase& phase, const CostModel& model, const SimulationOptions& options) {
+StepResult simulate_step(const Scenario& scenario,
+                         const TrainingPhase& phase,
+                         const CostModel& model,
+                         const SimulationOptions& options) {
   ENSURE(schedule_refusal(phase).empty());
   StepResult result;
   result.folded = options.allow_folding && ranks_are_identical(scenario.model, phase);
@@ -379,19 +384,13 @@ StepResult simulate_step(const Scenario& scenario, const TrainingPhase& phase, c
   const std::int64_t ranks_per_stage = costs.ranks_per_stage();
   result.num_simulated_ranks = phase.plan.pp * ranks_per_stage;
   result.num_events = sim.num_events();
-  if (phase.plan.schedule == ScheduleKind::overlapped_pair) {  // no optimizer: the pair is all there is
-    for (std::size_t r = 0; r < sim.times().size(); ++r) result.timeline.step = std::max(result.timeline.step, sim.end_of(r));
-    result.optimizer.assign(static_cast<std::size_t>(phase.plan.pp), OptimizerTimes{});
-    for (std::size_t r = 0; r < sim.times().size(); ++r) {
-      sim.times()[r].by_category[idx(Category::bubble)] += result.timeline.step - sim.end_of(r);
-      sim.times()[r].by_phase[idx(SchedulePhase::bubble)] += result.timeline.step - sim.end_of(r);
-    }
-  } else {
-    result.optimizer = optimizer_times(scenario, phase, model);
-    add_optimizer(phase, result.optimizer, sim, ranks_per_stage, result.timeline);
-  }
-  sim.add_work(result.timeline);
   result.timeline.ranks = std::move(sim.times());
+  // A pair of chunks is all there is: no optimizer follows it.
+  result.optimizer.assign(static_cast<std::size_t>(phase.plan.pp), OptimizerTimes{});
+  if (phase.plan.schedule != ScheduleKind::overlapped_pair)
+    result.optimizer = optimizer_times(scenario, phase, model);
+  end_step(phase.plan, result.optimizer, sim.ends(), ranks_per_stage, result.timeline);
+  sim.add_work(result.timeline);
   const std::int64_t stride = result.folded ? phase.plan.ranks_per_stage() : 1;
   for (std::size_t r = 0; r < result.timeline.ranks.size(); ++r) {
     RankTimes& t = result.timeline.ranks[r];
@@ -400,11 +399,14 @@ StepResult simulate_step(const Scenario& scenario, const TrainingPhase& phase, c
     Tick categories = 0, phases = 0;
     for (const Tick v : t.by_category) categories += v;
     for (const Tick v : t.by_phase) phases += v;
-    ENSURE(categories == result.timeline.step && phases == result.timeline.step);  // nothing lost, nothing twice
+    ENSURE(categories == result.timeline.step &&
+           phases == result.timeline.step);  // nothing lost, nothing twice
   }
   result.timeline.spans = std::move(sim.spans());
   for (Span& span : result.timeline.spans) span.rank *= stride;
-  std::stable_sort(result.timeline.spans.begin(), result.timeline.spans.end(), [](const Span& a, const Span& b) { return a.rank < b.rank; });
+  std::stable_sort(result.timeline.spans.begin(),
+                   result.timeline.spans.end(),
+                   [](const Span& a, const Span& b) { return a.rank < b.rank; });
   if (const RoutingSampler* sampler = costs.sampler()) {
     result.nodes_per_token = sampler->statistics().nodes_per_token;
     result.ranks_per_token = sampler->statistics().ranks_per_token;

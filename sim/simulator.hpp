@@ -1,16 +1,18 @@
 // What happens when it all competes: one training step, event by event.
 //
-// Each rank owns a compute stream and a communication stream, both first in, first out. A compute operation runs for its
-// block's duration; dispatch and combine start when the last rank of the expert-parallel group arrives and end on each rank
-// after that rank's own transfer; a send delivers to the neighbour when it ends. Only synchronisation points are events.
-// After its last step a rank waits for the ranks that share its parameters, reduces gradients, waits for the global gradient
-// norm, updates and gathers weights.
+// Each rank owns a compute stream and a communication stream, both first in, first out. A compute
+// operation runs for its block's duration; dispatch and combine start when the last rank of the
+// expert-parallel group arrives and end on each rank after that rank's own transfer; a send
+// delivers to the neighbour when it ends. Only synchronisation points are events. After its last
+// step a rank waits for the ranks that share its parameters, reduces gradients, waits for the
+// global gradient norm, updates and gathers weights.
 //
-// Folding: ranks of a stage that are identical by the scenario (balanced routing) may be simulated once; the result is the
-// same to the tick (tests/unit/test_simulator.cpp).
+// Folding: ranks of a stage that are identical by the scenario (balanced routing) may be simulated
+// once; the result is the same to the tick (tests/unit/test_simulator.cpp).
 //
-// Left out: contention between the transfers of different groups and between sends and dispatches of the same NIC other than
-// by the order of the communication stream; a receive costs the receiver no stream time.
+// Left out: contention between the transfers of different groups and between sends and dispatches
+// of the same NIC other than by the order of the communication stream; a receive costs the receiver
+// no stream time.
 #pragma once
 
 #include <array>
@@ -44,7 +46,6 @@ struct StepResult {
   std::uint64_t num_events = 0;
   // From routing and costs, for the report.
   double nodes_per_token = 0, ranks_per_token = 0, max_over_mean_rows = 1;
-
 };
 
 // True when the scenario makes the ranks of a stage identical.
@@ -53,6 +54,9 @@ bool ranks_are_identical(const ModelSpec& model, const TrainingPhase& phase);
 // "" or why the schedule cannot run this phase.
 std::string schedule_refusal(const TrainingPhase& phase);
 
-StepResult simulate_step(const Scenario& scenario, const TrainingPhase& phase, const CostModel& model, const SimulationOptions& options);
+StepResult simulate_step(const Scenario& scenario,
+                         const TrainingPhase& phase,
+                         const CostModel& model,
+                         const SimulationOptions& options);
 
 }  // namespace moesim

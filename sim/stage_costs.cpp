@@ -12,55 +12,91 @@ constexpr std::size_t kBlocksPerClass = 3 * 2;  // ffn_f, ffn_b, ffn_w; alone an
 constexpr std::size_t kFixedBlocks = kNumLayerKinds * kNumBlocks * 2;
 
 bool depends_on_load(LayerKind layer, Block block) {
-  return layer == LayerKind::moe && (block == Block::ffn_f || block == Block::ffn_b || block == Block::ffn_w);
+  return layer == LayerKind::moe &&
+         (block == Block::ffn_f || block == Block::ffn_b || block == Block::ffn_w);
 }
 
-std::size_t ffn_slot(Block block) { return block == Block::ffn_f ? 0 : block == Block::ffn_b ? 1 : 2; }
+std::size_t ffn_slot(Block block) {
+  return block == Block::ffn_f ? 0 : block == Block::ffn_b ? 1 : 2;
+}
 
-// Runs body(i) for i in [0, n) on `num_threads` threads; each i is independent, so the result does not depend on them.
+// Runs body(i) for i in [0, n) on `num_threads` threads; each i is independent, so the result does
+// not depend on them.
 template <class Body>
 void parallel_for(std::size_t n, int num_threads, const Body& body) {
   const auto workers = static_cast<std::size_t>(std::max(1, num_threads));
   std::vector<std::thread> threads;
   for (std::size_t w = 1; w < workers; ++w)
-    threads.emplace_back([&, w] { for (std::size_t i = w; i < n; i += workers) body(i); });
+    threads.emplace_back([&, w] {
+      for (std::size_t i = w; i < n; i += workers) body(i);
+    });
   for (std::size_t i = 0; i < n; i += workers) body(i);
   for (std::thread& t : threads) t.join();
 }
 
 }  // namespace
 
-StageCosts::StageCosts(const Scenario& scenario, const TrainingPhase& phase, const CostModel& model, bool folded, int num_threads) {
+StageCosts::StageCosts(const Scenario& scenario,
+                       const TrainingPhase& phase,
+                       const CostModel& model,
+                       bool folded,
+                       int num_threads) {
   const ParallelPlan& plan = phase.plan;
   const ModelSpec& m = scenario.model;
   stages_ = stage_layers(plan, m);
   num_microbatches_ = phase.batch / plan.dp;
   ranks_per_stage_ = folded ? 1 : plan.ranks_per_stage();
-  shape_ = {phase.seq_len / plan.cp, phase.seq_len, plan.cp, m.moe ? m.moe->num_experts / plan.ep : 0, plan.recipe};
+  shape_ = {phase.seq_len / plan.cp,
+            phase.seq_len,
+            plan.cp,
+            m.moe ? m.moe->num_experts / plan.ep : 0,
+            plan.recipe};
   comm_ = scenario.profile.comm;
   links_ = link_rates(scenario.cluster, comm_);
   if (m.moe) {
     message_ = expert_message(m, plan.recipe);
-    sampler_.emplace_back(*m.moe, phase.routing, ExpertPlacement{plan.ep, std::min(plan.ep, scenario.cluster.gpus_per_node)}, scenario.seed);
+    sampler_.emplace_back(
+        *m.moe,
+        phase.routing,
+        ExpertPlacement{plan.ep, std::min(plan.ep, scenario.cluster.gpus_per_node)},
+        scenario.seed);
     mean_load_ = sampler_[0].balanced(shape_.tokens).load;
     nic_rows_sent_ = sampler_[0].balanced(shape_.tokens).nic_rows_received;
   }
   const Bytes activations = static_cast<double>(shape_.tokens * m.hidden * 2) * B;
-  const bool neighbours_in_node = plan.ranks_per_stage() * plan.pp <= scenario.cluster.gpus_per_node;
+  const bool neighbours_in_node =
+      plan.ranks_per_stage() * plan.pp <= scenario.cluster.gpus_per_node;
   send_ = to_tick(send_time(scenario.cluster, links_, activations, neighbours_in_node));
   startup_ = to_tick(scenario.profile.chunk_startup);
   layout_ = to_tick(comm_.layout);
-  if (plan.recipe == Recipe::fp8_block) {  // gradient rows are cast to FP8 on the communication stream before they leave
+  if (plan.recipe == Recipe::fp8_block) {  // gradient rows are cast to FP8 on the communication
+                                           // stream before they leave
     const Bytes cast = static_cast<double>(shape_.tokens * m.hidden * 3) * B;
-    cast_beside_ = plan.comm_sms > 0 ? to_tick(cast / (static_cast<double>(plan.comm_sms) * comm_.cast_per_sm)) : 0;
-    cast_alone_ = to_tick(model.cost({"cast_dY_fp8(comm stream)", Kernel::cast, Category::quantise, Pass::input_grad, 1, {}, Flop(), cast, 0}, {scenario.cluster.gpu.num_sms, false}).time);
+    cast_beside_ = plan.comm_sms > 0
+                       ? to_tick(cast / (static_cast<double>(plan.comm_sms) * comm_.cast_per_sm))
+                       : 0;
+    cast_alone_ = to_tick(model
+                              .cost({"cast_dY_fp8(comm stream)",
+                                     Kernel::cast,
+                                     Category::quantise,
+                                     Pass::input_grad,
+                                     1,
+                                     {},
+                                     Flop(),
+                                     cast,
+                                     0},
+                                    {scenario.cluster.gpu.num_sms, false})
+                              .time);
   }
   std::vector<RankLoad> classes;
   draw_loads(phase, folded, num_threads, classes);
   cost_blocks(m, model, plan, scenario.cluster, classes);
 }
 
-void StageCosts::draw_loads(const TrainingPhase& phase, bool folded, int num_threads, std::vector<RankLoad>& classes) {
+void StageCosts::draw_loads(const TrainingPhase& phase,
+                            bool folded,
+                            int num_threads,
+                            std::vector<RankLoad>& classes) {
   stage_loads_.resize(stages_.size());
   const ParallelPlan& plan = phase.plan;
   std::map<RankLoad, std::uint32_t> class_of;
@@ -74,7 +110,9 @@ void StageCosts::draw_loads(const TrainingPhase& phase, bool folded, int num_thr
     const std::size_t draws = static_cast<std::size_t>(num_microbatches_) * layers;
     std::vector<std::vector<RankTraffic>> drawn(draws);
     parallel_for(draws, num_threads, [&](std::size_t i) {
-      const auto mb = static_cast<std::int64_t>(i / std::max<std::size_t>(1, layers)), layer = first_layer + static_cast<std::int64_t>(i % std::max<std::size_t>(1, layers));
+      const auto mb = static_cast<std::int64_t>(i / std::max<std::size_t>(1, layers)),
+                 layer =
+                     first_layer + static_cast<std::int64_t>(i % std::max<std::size_t>(1, layers));
       if (folded) {
         drawn[i] = {sampler_[0].balanced(shape_.tokens)};
         return;
@@ -90,25 +128,36 @@ void StageCosts::draw_loads(const TrainingPhase& phase, bool folded, int num_thr
         RankLoad load = drawn[i][r].load;
         most_rows = std::max(most_rows, load.rows);
         load.rows = 0;  // costs depend on padded rows and received tokens only: fewer classes
-        const auto [it, added] = class_of.try_emplace(load, static_cast<std::uint32_t>(classes.size()));
+        const auto [it, added] =
+            class_of.try_emplace(load, static_cast<std::uint32_t>(classes.size()));
         if (added) classes.push_back(load);
-        stage.loads[i * per_layer + r] = {it->second, static_cast<float>(drawn[i][r].nic_rows_received)};
+        stage.loads[i * per_layer + r] = {it->second,
+                                          static_cast<float>(drawn[i][r].nic_rows_received)};
       }
     first_layer += stage.num_moe_layers;
   }
-  if (mean_load_.rows > 0 && most_rows > 0) max_over_mean_rows_ = static_cast<double>(most_rows) / static_cast<double>(mean_load_.rows);
-  for (const RankLoad& load : classes) received_of_class_.push_back(static_cast<double>(load.tokens_received));
+  if (mean_load_.rows > 0 && most_rows > 0)
+    max_over_mean_rows_ = static_cast<double>(most_rows) / static_cast<double>(mean_load_.rows);
+  for (const RankLoad& load : classes)
+    received_of_class_.push_back(static_cast<double>(load.tokens_received));
 }
 
-void StageCosts::cost_blocks(const ModelSpec& m, const CostModel& cost, const ParallelPlan& plan, const ClusterSpec& cluster, const std::vector<RankLoad>& classes) {
+void StageCosts::cost_blocks(const ModelSpec& m,
+                             const CostModel& cost,
+                             const ParallelPlan& plan,
+                             const ClusterSpec& cluster,
+                             const std::vector<RankLoad>& classes) {
   const std::int64_t sms = cluster.gpu.num_sms - plan.comm_sms;
-  // Gathering the sequence's keys and values (latents) over the context-parallel ranks, once forward and once backward, and
-  // scattering their gradient: exposed, at the head of the attention block.
+  // Gathering the sequence's keys and values (latents) over the context-parallel ranks, once
+  // forward and once backward, and scattering their gradient: exposed, at the head of the attention
+  // block.
   Tick gather = 0;
   if (plan.cp > 1) {
-    const std::int64_t width = m.latent ? m.latent->kv_lora_rank + m.latent->qk_rope_head_dim : 2 * m.num_kv_heads * m.head_dim;
+    const std::int64_t width = m.latent ? m.latent->kv_lora_rank + m.latent->qk_rope_head_dim
+                                        : 2 * m.num_kv_heads * m.head_dim;
     const Bytes bytes = static_cast<double>(shape_.context * width * 2) * B;
-    gather = to_tick(ring_time(cluster, links_, bytes, plan.cp, std::min(plan.cp, cluster.gpus_per_node)));
+    gather = to_tick(
+        ring_time(cluster, links_, bytes, plan.cp, std::min(plan.cp, cluster.gpus_per_node)));
   }
   blocks_.resize(kFixedBlocks + classes.size() * kBlocksPerClass);
   for (std::size_t kind = 0; kind < kNumLayerKinds; ++kind) {
@@ -122,7 +171,10 @@ void StageCosts::cost_blocks(const ModelSpec& m, const CostModel& cost, const Pa
         BlockCost& c = blocks_[block_index(layer, block, 0, overlapped)];
         c = cost_of(ops.blocks[b], cost, {sms, overlapped});
         const bool attends = layer == LayerKind::moe || layer == LayerKind::dense;
-        const Tick extra = !attends ? 0 : block == Block::attention_f ? gather : block == Block::attention_b ? 2 * gather : 0;
+        const Tick extra = !attends                      ? 0
+                           : block == Block::attention_f ? gather
+                           : block == Block::attention_b ? 2 * gather
+                                                         : 0;
         c.by_category[static_cast<std::size_t>(Category::exposed_comm)] += extra;
         c.duration += extra;
       }
@@ -131,26 +183,38 @@ void StageCosts::cost_blocks(const ModelSpec& m, const CostModel& cost, const Pa
     const LayerOps ops = build_layer_ops(m, LayerKind::moe, shape_, classes[k]);
     for (const Block block : {Block::ffn_f, Block::ffn_b, Block::ffn_w})
       for (const bool overlapped : {false, true})
-        blocks_[block_index(LayerKind::moe, block, k, overlapped)] = cost_of(ops.blocks[static_cast<std::size_t>(block)], cost, {sms, overlapped});
+        blocks_[block_index(LayerKind::moe, block, k, overlapped)] =
+            cost_of(ops.blocks[static_cast<std::size_t>(block)], cost, {sms, overlapped});
   }
 }
 
-std::size_t StageCosts::block_index(LayerKind layer, Block block, std::uint32_t load_class, bool overlapped) const {
-  if (depends_on_load(layer, block)) return kFixedBlocks + load_class * kBlocksPerClass + ffn_slot(block) * 2 + (overlapped ? 1 : 0);
-  return (static_cast<std::size_t>(layer) * kNumBlocks + static_cast<std::size_t>(block)) * 2 + (overlapped ? 1 : 0);
+std::size_t StageCosts::block_index(LayerKind layer,
+                                    Block block,
+                                    std::uint32_t load_class,
+                                    bool overlapped) const {
+  if (depends_on_load(layer, block))
+    return kFixedBlocks + load_class * kBlocksPerClass + ffn_slot(block) * 2 + (overlapped ? 1 : 0);
+  return (static_cast<std::size_t>(layer) * kNumBlocks + static_cast<std::size_t>(block)) * 2 +
+         (overlapped ? 1 : 0);
 }
 
-const BlockCost& StageCosts::block(LayerKind layer, Block block, std::uint32_t load_class, bool overlapped) const {
+const BlockCost& StageCosts::block(LayerKind layer,
+                                   Block block,
+                                   std::uint32_t load_class,
+                                   bool overlapped) const {
   return blocks_[block_index(layer, block, load_class, overlapped)];
 }
 
 Tick StageCosts::rows_ticks(const LayerLoad& load, Bytes row, double overlap) const {
-  const TwoHopTraffic traffic{nic_rows_sent_, static_cast<double>(load.nic_rows), received_of_class_[load.load_class]};
+  const TwoHopTraffic traffic{
+      nic_rows_sent_, static_cast<double>(load.nic_rows), received_of_class_[load.load_class]};
   return to_tick(two_hop_time(links_, traffic, row) / overlap);
 }
 
 Tick StageCosts::dispatch_ticks(const LayerLoad& load, bool overlapped, bool cached) const {
-  const double rate = !overlapped ? 1 : cached ? comm_.cached_dispatch_overlap : comm_.dispatch_overlap;
+  const double rate = !overlapped ? 1
+                      : cached    ? comm_.cached_dispatch_overlap
+                                  : comm_.dispatch_overlap;
   const Tick before = cached ? (overlapped ? cast_beside_ : cast_alone_) : layout_;
   return before + rows_ticks(load, message_.dispatch, rate);
 }

@@ -1,5 +1,6 @@
-// Everything the simulator looks up by index: the costed blocks of every kind of layer and load, the loads of every rank, and
-// the durations of messages. Built once per phase, read-only afterwards.
+// Everything the simulator looks up by index: the costed blocks of every kind of layer and load,
+// the loads of every rank, and the durations of messages. Built once per phase, read-only
+// afterwards.
 #pragma once
 
 #include <array>
@@ -19,21 +20,34 @@ struct LayerLoad {
   float nic_rows = 0;            // rows entering the rank's NIC in dispatch
 };
 
-
 class StageCosts {
  public:
   // `folded`: one rank stands for all identical ranks of a stage.
-  StageCosts(const Scenario& scenario, const TrainingPhase& phase, const CostModel& model, bool folded, int num_threads);
+  StageCosts(const Scenario& scenario,
+             const TrainingPhase& phase,
+             const CostModel& model,
+             bool folded,
+             int num_threads);
 
   // Blocks of layers whose work does not depend on routing, and of MoE layers under a load class.
-  const BlockCost& block(LayerKind layer, Block block, std::uint32_t load_class, bool overlapped) const;
-  std::size_t block_index(LayerKind layer, Block block, std::uint32_t load_class, bool overlapped) const;
+  const BlockCost& block(LayerKind layer,
+                         Block block,
+                         std::uint32_t load_class,
+                         bool overlapped) const;
+  std::size_t block_index(LayerKind layer,
+                          Block block,
+                          std::uint32_t load_class,
+                          bool overlapped) const;
   const std::vector<BlockCost>& blocks() const { return blocks_; }
 
   // microbatch: over both directions; moe_layer: index within the stage; rank: within the stage.
-  const LayerLoad& load(std::int64_t stage, std::int64_t microbatch, std::int64_t moe_layer, std::int64_t rank) const {
+  const LayerLoad& load(std::int64_t stage,
+                        std::int64_t microbatch,
+                        std::int64_t moe_layer,
+                        std::int64_t rank) const {
     const StageLoads& s = stage_loads_[static_cast<std::size_t>(stage)];
-    return s.loads[static_cast<std::size_t>((microbatch * s.num_moe_layers + moe_layer) * ranks_per_stage_ + rank)];
+    return s.loads[static_cast<std::size_t>(
+        (microbatch * s.num_moe_layers + moe_layer) * ranks_per_stage_ + rank)];
   }
   Tick dispatch_ticks(const LayerLoad& load, bool overlapped, bool cached) const;
   Tick combine_ticks(const LayerLoad& load, bool overlapped) const;
@@ -45,7 +59,9 @@ class StageCosts {
   const ChunkShape& shape() const { return shape_; }
   const RankLoad& mean_load() const { return mean_load_; }
   const RoutingSampler* sampler() const { return sampler_.empty() ? nullptr : &sampler_.front(); }
-  double max_over_mean_rows() const { return max_over_mean_rows_; }  // of ranks, over all loads drawn
+  double max_over_mean_rows() const {
+    return max_over_mean_rows_;
+  }  // of ranks, over all loads drawn
   std::int64_t num_microbatches() const { return num_microbatches_; }
 
  private:
@@ -53,8 +69,15 @@ class StageCosts {
     std::int64_t num_moe_layers = 0;
     std::vector<LayerLoad> loads;  // [microbatch][moe layer][rank]
   };
-  void draw_loads(const TrainingPhase& phase, bool folded, int num_threads, std::vector<RankLoad>& classes);
-  void cost_blocks(const ModelSpec& model, const CostModel& cost, const ParallelPlan& plan, const ClusterSpec& cluster, const std::vector<RankLoad>& classes);
+  void draw_loads(const TrainingPhase& phase,
+                  bool folded,
+                  int num_threads,
+                  std::vector<RankLoad>& classes);
+  void cost_blocks(const ModelSpec& model,
+                   const CostModel& cost,
+                   const ParallelPlan& plan,
+                   const ClusterSpec& cluster,
+                   const std::vector<RankLoad>& classes);
   Tick rows_ticks(const LayerLoad& load, Bytes row, double overlap) const;
 
   std::vector<std::vector<LayerKind>> stages_;

@@ -10,7 +10,8 @@ class ProgramBuilder {
   ProgramBuilder(StepProgram& program, const StepContext& context) : p_(program), c_(context) {}
 
   void startup() {
-    p_.compute.push_back({ComputeKind::startup, Block::attention_f, LayerKind::dense, false, -1, 0});
+    p_.compute.push_back(
+        {ComputeKind::startup, Block::attention_f, LayerKind::dense, false, -1, 0});
     p_.receive_f = c_.receive_f;
     p_.receive_b = c_.receive_b;
     input_gradient_done_ = 1;  // the first gradient rows leave once the step has started
@@ -20,7 +21,8 @@ class ProgramBuilder {
   void f_attention(std::size_t i) {
     compute(Block::attention_f, i, false, combine_f_done_);
     attention_f_done_ = num_compute();
-    if (moe(*c_.f_layers, i)) dispatch_f_done_ = comm(CommKind::dispatch_f, *c_.f_layers, i, attention_f_done_);
+    if (moe(*c_.f_layers, i))
+      dispatch_f_done_ = comm(CommKind::dispatch_f, *c_.f_layers, i, attention_f_done_);
   }
   void f_ffn(std::size_t i) {
     const bool is_moe = moe(*c_.f_layers, i);
@@ -29,21 +31,29 @@ class ProgramBuilder {
   }
   // Combine follows in stream order after whatever the caller put in between.
   void f_combine(std::size_t i) {
-    if (f_combine_pending_) combine_f_done_ = comm(CommKind::combine_f, *c_.f_layers, i, num_compute());
+    if (f_combine_pending_)
+      combine_f_done_ = comm(CommKind::combine_f, *c_.f_layers, i, num_compute());
     f_combine_pending_ = false;
   }
   void f_end() {
-    p_.compute.push_back({ComputeKind::tail, Block::ffn_f, LayerKind::dense, false, -1, static_cast<std::int16_t>(combine_f_done_)});
+    p_.compute.push_back({ComputeKind::tail,
+                          Block::ffn_f,
+                          LayerKind::dense,
+                          false,
+                          -1,
+                          static_cast<std::int16_t>(combine_f_done_)});
     if (c_.send_f) comm(CommKind::send_f, *c_.f_layers, 0, num_compute());
   }
 
   // --- backward chunk, last layer first ---
   void b_combine(std::size_t i) {
-    b_waits_ = moe(*c_.b_layers, i) ? comm(CommKind::combine_b, *c_.b_layers, i, input_gradient_done_) : 0;
+    b_waits_ =
+        moe(*c_.b_layers, i) ? comm(CommKind::combine_b, *c_.b_layers, i, input_gradient_done_) : 0;
   }
   void b_ffn(std::size_t i) {
     compute(Block::ffn_b, i, true, b_waits_);
-    b_waits_ = moe(*c_.b_layers, i) ? comm(CommKind::dispatch_b, *c_.b_layers, i, num_compute()) : b_waits_;
+    b_waits_ = moe(*c_.b_layers, i) ? comm(CommKind::dispatch_b, *c_.b_layers, i, num_compute())
+                                    : b_waits_;
   }
   void b_ffn_weight(std::size_t i) { compute(Block::ffn_w, i, true, 0); }
   void b_attention(std::size_t i) {
@@ -56,15 +66,23 @@ class ProgramBuilder {
   }
 
  private:
-  bool moe(const std::vector<LayerKind>& layers, std::size_t i) const { return c_.expert_parallel && layers[i] == LayerKind::moe; }
+  bool moe(const std::vector<LayerKind>& layers, std::size_t i) const {
+    return c_.expert_parallel && layers[i] == LayerKind::moe;
+  }
   static std::int16_t moe_index(const std::vector<LayerKind>& layers, std::size_t i) {
     if (layers[i] != LayerKind::moe) return -1;
-    return static_cast<std::int16_t>(std::count(layers.begin(), layers.begin() + static_cast<std::ptrdiff_t>(i), LayerKind::moe));
+    return static_cast<std::int16_t>(std::count(
+        layers.begin(), layers.begin() + static_cast<std::ptrdiff_t>(i), LayerKind::moe));
   }
   int num_compute() const { return static_cast<int>(p_.compute.size()); }
   void compute(Block block, std::size_t i, bool backward, int wait_comm) {
     const auto& layers = backward ? *c_.b_layers : *c_.f_layers;
-    p_.compute.push_back({ComputeKind::block, block, layers[i], backward, moe_index(layers, i), static_cast<std::int16_t>(wait_comm)});
+    p_.compute.push_back({ComputeKind::block,
+                          block,
+                          layers[i],
+                          backward,
+                          moe_index(layers, i),
+                          static_cast<std::int16_t>(wait_comm)});
   }
   int comm(CommKind kind, const std::vector<LayerKind>& layers, std::size_t i, int wait_compute) {
     p_.comm.push_back({kind, moe_index(layers, i), static_cast<std::int16_t>(wait_compute)});
@@ -73,11 +91,34 @@ class ProgramBuilder {
 
   StepProgram& p_;
   const StepContext& c_;
-  int attention_f_done_ = 0, dispatch_f_done_ = 0, combine_f_done_ = 0, input_gradient_done_ = 0, b_waits_ = 0;
+  int attention_f_done_ = 0, dispatch_f_done_ = 0, combine_f_done_ = 0, input_gradient_done_ = 0,
+      b_waits_ = 0;
   bool f_combine_pending_ = false;
 };
 
+std::string chunk_name(const Chunk& c) {
+  return (c.direction == 0 ? " " : " r") + std::to_string(c.microbatch);
+}
+
 }  // namespace
+
+std::string operation_name(const ComputeOp& op, const ScheduleStep& step) {
+  if (op.kind != ComputeKind::block) return "chunk start";
+  return std::string(kBlockNames[static_cast<std::size_t>(op.block)]) +
+         chunk_name(op.backward_chunk ? step.b : step.f);
+}
+
+std::string operation_name(const CommOp& op, const ScheduleStep& step) {
+  switch (op.kind) {
+    case CommKind::dispatch_f: return "dispatch(F)" + chunk_name(step.f);
+    case CommKind::combine_f: return "combine(F)" + chunk_name(step.f);
+    case CommKind::combine_b: return "combine(B)" + chunk_name(step.b);
+    case CommKind::dispatch_b: return "dispatch(B)" + chunk_name(step.b);
+    case CommKind::send_f: return "PP(F)" + chunk_name(step.f);
+    case CommKind::send_b: return "PP(B)" + chunk_name(step.b);
+  }
+  throw std::logic_error("communication without a name");
+}
 
 StepProgram build_step_program(StepKind kind, const StepContext& context) {
   StepProgram program;
@@ -119,7 +160,8 @@ StepProgram build_step_program(StepKind kind, const StepContext& context) {
     b.b_end();
     return program;
   }
-  // Backward alone; with weight gradients these fill the time in which the input gradient's combine travels.
+  // Backward alone; with weight gradients these fill the time in which the input gradient's combine
+  // travels.
   const bool with_weights = kind == StepKind::backward;
   for (std::size_t i = num_b; i-- > 0;) {
     b.b_combine(i);

@@ -8,14 +8,19 @@ namespace {
 // Microseconds with picosecond digits, exact.
 std::string micros(Tick t) {
   char buffer[48];
-  std::snprintf(buffer, sizeof buffer, "%lld.%06lld", static_cast<long long>(t / 1'000'000), static_cast<long long>(t % 1'000'000));
+  std::snprintf(buffer,
+                sizeof buffer,
+                "%lld.%06lld",
+                static_cast<long long>(t / 1'000'000),
+                static_cast<long long>(t % 1'000'000));
   return buffer;
 }
 
 }  // namespace
 
 std::string chrome_trace(const std::vector<Span>& spans) {
-  // Names are our own labels: letters, digits, brackets, spaces, no character that JSON would escape.
+  // Names are our own labels: letters, digits, brackets, spaces, no character that JSON would
+  // escape.
   std::string out = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
   bool first = true;
   std::int64_t last_rank = -1;
@@ -23,12 +28,17 @@ std::string chrome_trace(const std::vector<Span>& spans) {
     if (span.rank != last_rank) {
       last_rank = span.rank;
       const std::string rank = std::to_string(span.rank);
-      for (const auto& [thread, name] : {std::pair<int, const char*>{0, "compute"}, {1, "communication"}})
-        out += std::string(first ? "" : ",\n") + "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":" + rank + ",\"tid\":" + std::to_string(thread) +
-               ",\"args\":{\"name\":\"" + name + "\"}}", first = false;
-      out += ",\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":" + rank + ",\"args\":{\"name\":\"rank " + rank + "\"}}";
+      for (const auto& [thread, name] :
+           {std::pair<int, const char*>{0, "compute"}, {1, "communication"}})
+        out += std::string(first ? "" : ",\n") +
+               "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":" + rank +
+               ",\"tid\":" + std::to_string(thread) + ",\"args\":{\"name\":\"" + name + "\"}}",
+            first = false;
+      out += ",\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":" + rank +
+             ",\"args\":{\"name\":\"rank " + rank + "\"}}";
     }
-    out += ",\n{\"ph\":\"X\",\"name\":\"" + span.name + "\",\"pid\":" + std::to_string(span.rank) + ",\"tid\":" + (span.stream == StreamKind::compute ? "0" : "1") +
+    out += ",\n{\"ph\":\"X\",\"name\":\"" + span.name + "\",\"pid\":" + std::to_string(span.rank) +
+           ",\"tid\":" + (span.stream == StreamKind::compute ? "0" : "1") +
            ",\"ts\":" + micros(span.start) + ",\"dur\":" + micros(span.end - span.start) + "}";
   }
   return out + "\n]}\n";

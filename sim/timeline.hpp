@@ -1,4 +1,5 @@
-// What a simulated step leaves behind: where every tick of every rank went, and, for chosen ranks, each operation.
+// What a simulated step leaves behind: where every tick of every rank went, and, for chosen ranks,
+// each operation.
 #pragma once
 
 #include <array>
@@ -11,12 +12,25 @@
 
 namespace moesim {
 
-// The step as the schedule sees it, one row per kind of step ("Insights into DeepSeek-V3", ISCA'25, Table 4): totals on a
-// rank, with stalls inside a step counted to it and gaps between steps to the bubble.
-enum class SchedulePhase : std::uint8_t { forward, bubble, backward, weight, forward_backward, optimizer };
+// The step as the schedule sees it, one row per kind of step ("Insights into DeepSeek-V3", ISCA'25,
+// Table 4): totals on a rank, with stalls inside a step counted to it and gaps between steps to the
+// bubble.
+enum class SchedulePhase : std::uint8_t {
+  forward,
+  bubble,
+  backward,
+  weight,
+  forward_backward,
+  optimizer
+};
 inline constexpr std::size_t kNumSchedulePhases = 6;
-inline constexpr std::array<CategoryName, kNumSchedulePhases> kSchedulePhaseNames = {{
-    {"forward_s", "1F"}, {"bubble_s", "bubble"}, {"backward_s", "1B"}, {"weight_s", "1W"}, {"forward_backward_s", "1F1B"}, {"optimizer_s", "opt"}}};
+inline constexpr std::array<CategoryName, kNumSchedulePhases> kSchedulePhaseNames = {
+    {{"forward_s", "1F"},
+     {"bubble_s", "bubble"},
+     {"backward_s", "1B"},
+     {"weight_s", "1W"},
+     {"forward_backward_s", "1F1B"},
+     {"optimizer_s", "opt"}}};
 
 // Each rank's ticks, twice: by hardware category and by schedule phase. Both sum to the step.
 struct RankTimes {

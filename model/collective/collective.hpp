@@ -1,8 +1,10 @@
-// Collectives in closed form: bytes on each link class over what that class sustains, plus latency. One file each, with its
-// derivation; a collective alone on a non-blocking fabric ends at its busiest port. What is left out is contention between
-// collectives, which belongs to the network simulator.
+// Collectives in closed form: bytes on each link class over what that class sustains, plus latency.
+// One file each, with its derivation; a collective alone on a non-blocking fabric ends at its
+// busiest port. What is left out is contention between collectives, which belongs to the network
+// simulator.
 //
-// "Wire" bytes cross a link; "logical" bytes are what DeepEP's benchmark prints (it counts the copy for the own node too).
+// "Wire" bytes cross a link; "logical" bytes are what DeepEP's benchmark prints (it counts the copy
+// for the own node too).
 #pragma once
 
 #include <cstdint>
@@ -19,18 +21,29 @@ struct LinkRates {
 };
 LinkRates link_rates(const ClusterSpec& cluster, const CommModel& comm);
 
-// two_hop.cpp: expert dispatch and combine, one copy per destination node over the NIC, forwarded over NVLink.
+// two_hop.cpp: expert dispatch and combine, one copy per destination node over the NIC, forwarded
+// over NVLink.
 struct TwoHopTraffic {
   double nic_rows_sent = 0, nic_rows_received = 0;  // rows leaving and entering this rank's NIC
-  double nvlink_rows = 0;                           // rows handed to this rank over NVLink (its received tokens)
+  double nvlink_rows = 0;  // rows handed to this rank over NVLink (its received tokens)
 };
 Seconds two_hop_time(const LinkRates& links, const TwoHopTraffic& traffic, Bytes row);
 
 // low_latency.cpp: one put per (token, expert), no reduction of duplicates.
-Seconds low_latency_time(const ClusterSpec& cluster, const CommModel& comm, std::int64_t tokens, std::int64_t top_k, std::int64_t ep, Bytes row);
+Seconds low_latency_time(const ClusterSpec& cluster,
+                         const CommModel& comm,
+                         std::int64_t tokens,
+                         std::int64_t top_k,
+                         std::int64_t ep,
+                         Bytes row);
 
-// ring.cpp: reduce-scatter or all-gather of `bytes` (the whole buffer) over `ranks` ranks, `per_node` of them in a node.
-Seconds ring_time(const ClusterSpec& cluster, const LinkRates& links, Bytes bytes, std::int64_t ranks, std::int64_t per_node);
+// ring.cpp: reduce-scatter or all-gather of `bytes` (the whole buffer) over `ranks` ranks,
+// `per_node` of them in a node.
+Seconds ring_time(const ClusterSpec& cluster,
+                  const LinkRates& links,
+                  Bytes bytes,
+                  std::int64_t ranks,
+                  std::int64_t per_node);
 
 // send.cpp: one message to a rank of another node (or of the same one).
 Seconds send_time(const ClusterSpec& cluster, const LinkRates& links, Bytes bytes, bool same_node);

@@ -1,5 +1,6 @@
-// The commands of `moesim`. Each adds its subcommand with its options and examples; when chosen, it runs and sets the exit
-// code. To add one: its file here and its line in the table in reports/main.cpp.
+// The commands of `moesim`. Each adds its subcommand with its options and examples; when chosen, it
+// runs and sets the exit code. To add one: its file here and its line in the table in
+// reports/main.cpp.
 #pragma once
 
 #include <cstdint>
@@ -40,12 +41,15 @@ void add_validate_command(CLI::App& app, CommandContext& context);
 // Adds --json, --quiet, --color, --seed and --threads to a subcommand.
 void add_common_options(CLI::App& command, CommandContext& context);
 
-// Writes to standard output and makes sure it arrived: std::runtime_error on a full disk or a closed pipe.
+// Writes to standard output and makes sure it arrived: std::runtime_error on a full disk or a
+// closed pipe.
 void print(const std::string& text);
-// Markdown for people: headings and warnings stand out when standard output is a terminal (or colour is forced).
+// Markdown for people: headings and warnings stand out when standard output is a terminal (or
+// colour is forced).
 void print_markdown(const std::string& text, const CommonOptions& options);
 
-// One line on standard error while work takes over a second and standard error is a terminal; nothing when quiet.
+// One line on standard error while work takes over a second and standard error is a terminal;
+// nothing when quiet.
 class Progress {
  public:
   explicit Progress(bool quiet);
@@ -57,7 +61,8 @@ class Progress {
   std::int64_t start_ms_;
 };
 
-// The folder of the shipped scenarios: `given`, else MOESIM_SCENARIOS, else where this program was built.
+// The folder of the shipped scenarios: `given`, else MOESIM_SCENARIOS, else where this program was
+// built.
 std::string scenario_folder(const std::string& given);
 
 }  // namespace moesim

@@ -14,7 +14,9 @@ namespace moesim {
 namespace {
 
 std::int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 }  // namespace
@@ -28,13 +30,27 @@ void add_common_options(CLI::App& command, CommandContext& context) {
   CommonOptions& c = context.common;
   command.add_flag("--json", c.json, "Print one JSON document on standard output");
   command.add_flag("--quiet", c.quiet, "No progress on standard error");
-  command.add_option_function<std::string>(
-      "--color",
-      [&c](const std::string& v) { c.color = v == "always" ? Color::always : v == "never" ? Color::never : Color::automatic; },
-      "When to colour: auto, always, never (NO_COLOR is honoured)")->check(CLI::IsMember({"auto", "always", "never"}));
-  command.add_option_function<std::int64_t>("--seed", [&c](const std::int64_t& v) { c.seed = v; }, "Seed of all random draws; the scenario's own by default")
+  command
+      .add_option_function<std::string>(
+          "--color",
+          [&c](const std::string& v) {
+            c.color = v == "always"  ? Color::always
+                      : v == "never" ? Color::never
+                                     : Color::automatic;
+          },
+          "When to colour: auto, always, never (NO_COLOR is honoured)")
+      ->check(CLI::IsMember({"auto", "always", "never"}));
+  command
+      .add_option_function<std::int64_t>(
+          "--seed",
+          [&c](const std::int64_t& v) { c.seed = v; },
+          "Seed of all random draws; the scenario's own by default")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 62));
-  command.add_option("--threads", c.threads, "Threads to use; the result does not depend on it (default: all cores)")->check(CLI::Range(1, 1024));
+  command
+      .add_option("--threads",
+                  c.threads,
+                  "Threads to use; the result does not depend on it (default: all cores)")
+      ->check(CLI::Range(1, 1024));
 }
 
 void print(const std::string& text) {
@@ -45,18 +61,22 @@ void print(const std::string& text) {
 void print_markdown(const std::string& text, const CommonOptions& options) {
   const char* no_color = std::getenv("NO_COLOR");
   const bool wanted = options.color == Color::always ||
-                      (options.color == Color::automatic && (no_color == nullptr || *no_color == '\0') && isatty(STDOUT_FILENO) != 0);
+                      (options.color == Color::automatic &&
+                       (no_color == nullptr || *no_color == '\0') && isatty(STDOUT_FILENO) != 0);
   if (!wanted) return print(text);
   std::istringstream lines(text);
   std::string colored;
   for (std::string line; std::getline(lines, line);) {
-    const char* style = line.rfind("#", 0) == 0 ? "\033[1m" : line.rfind("> Warning", 0) == 0 ? "\033[33m" : nullptr;
+    const char* style = line.rfind("#", 0) == 0           ? "\033[1m"
+                        : line.rfind("> Warning", 0) == 0 ? "\033[33m"
+                                                          : nullptr;
     colored += style != nullptr ? style + line + "\033[0m\n" : line + "\n";
   }
   print(colored);
 }
 
-Progress::Progress(bool quiet) : enabled_(!quiet && isatty(STDERR_FILENO) != 0), start_ms_(now_ms()) {}
+Progress::Progress(bool quiet)
+    : enabled_(!quiet && isatty(STDERR_FILENO) != 0), start_ms_(now_ms()) {}
 Progress::~Progress() {
   if (printed_) std::cerr << "\r\033[K" << std::flush;
 }
@@ -68,7 +88,8 @@ void Progress::operator()(const std::string& what) {
 
 std::string scenario_folder(const std::string& given) {
   if (!given.empty()) return given;
-  if (const char* folder = std::getenv("MOESIM_SCENARIOS"); folder != nullptr && *folder != '\0') return folder;
+  if (const char* folder = std::getenv("MOESIM_SCENARIOS"); folder != nullptr && *folder != '\0')
+    return folder;
   return MOESIM_SCENARIO_DIR;
 }
 

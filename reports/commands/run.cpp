@@ -26,8 +26,10 @@ Settings parse_settings(const std::vector<std::string>& texts) {
   for (const std::string& text : texts) {
     const std::size_t equals = text.find('=');
     if (text.empty() || text[0] != '/' || equals == std::string::npos)
-      throw InputError("--set " + text, "expected /pointer=value, such as /cluster/nic_bandwidth=\"100 GB/s\"");
-    const std::string pointer = text.substr(0, equals), value = text.substr(equals + 1), origin = "--set " + pointer;
+      throw InputError("--set " + text,
+                       "expected /pointer=value, such as /cluster/nic_bandwidth=\"100 GB/s\"");
+    const std::string pointer = text.substr(0, equals), value = text.substr(equals + 1),
+                      origin = "--set " + pointer;
     JsonNode node;
     try {
       node = parse_json(value, origin);
@@ -41,7 +43,11 @@ Settings parse_settings(const std::vector<std::string>& texts) {
   return settings;
 }
 
-std::vector<VariantResult> run_variants(const fs::path& path, const Scenario& base, const Settings& settings, RunOptions options, Progress& progress) {
+std::vector<VariantResult> run_variants(const fs::path& path,
+                                        const Scenario& base,
+                                        const Settings& settings,
+                                        RunOptions options,
+                                        Progress& progress) {
   options.main_phase_only = true;
   std::vector<VariantResult> results;
   for (const Variant& variant : base.variants) {
@@ -56,24 +62,29 @@ std::vector<VariantResult> run_variants(const fs::path& path, const Scenario& ba
 std::vector<KnownRow> known_rows(const fs::path& path, const JsonValue& document, int num_threads) {
   std::vector<KnownRow> rows;
   const fs::path folder = path.parent_path();
-  if (!fs::is_directory(folder / "published") && !fs::is_directory(folder / "measured")) return rows;
+  if (!fs::is_directory(folder / "published") && !fs::is_directory(folder / "measured"))
+    return rows;
   FigureEvaluator evaluator(folder, num_threads);
   evaluator.add_run(path.filename().string(), document);
   for (const KnownFigure& figure : read_known_figures(folder))
-    if (figure.formula.empty() && figure.scenario == path.filename().string()) rows.push_back(evaluator.evaluate(figure));
+    if (figure.formula.empty() && figure.scenario == path.filename().string())
+      rows.push_back(evaluator.evaluate(figure));
   return rows;
 }
 
-std::vector<std::int64_t> default_trace_ranks(const ParallelPlan& plan) {  // the first rank of every stage
+std::vector<std::int64_t> default_trace_ranks(
+    const ParallelPlan& plan) {  // the first rank of every stage
   std::vector<std::int64_t> ranks;
-  for (std::int64_t stage = 0; stage < plan.pp; ++stage) ranks.push_back(stage * plan.ranks_per_stage());
+  for (std::int64_t stage = 0; stage < plan.pp; ++stage)
+    ranks.push_back(stage * plan.ranks_per_stage());
   return ranks;
 }
 
 int run(const Options& options, const CommandContext& context) {
   const fs::path path = options.scenario;
   Settings settings = parse_settings(options.settings);
-  if (context.common.seed) settings.emplace_back("/seed", parse_json(std::to_string(*context.common.seed), "--seed"));
+  if (context.common.seed)
+    settings.emplace_back("/seed", parse_json(std::to_string(*context.common.seed), "--seed"));
   const Scenario scenario = read_scenario(path, settings);
   Progress progress(context.common.quiet);
 
@@ -82,30 +93,41 @@ int run(const Options& options, const CommandContext& context) {
   run_options.simulation.allow_folding = !options.no_folding;
   run_options.progress = [&progress](const std::string& phase) { progress("simulating " + phase); };
   const ParallelPlan& plan = scenario.phases.front().plan;
-  if (!options.trace_file.empty()) run_options.simulation.timeline_ranks = options.trace_ranks.empty() ? default_trace_ranks(plan) : options.trace_ranks;
+  if (!options.trace_file.empty())
+    run_options.simulation.timeline_ranks =
+        options.trace_ranks.empty() ? default_trace_ranks(plan) : options.trace_ranks;
   for (const std::int64_t rank : options.trace_ranks)
-    if (rank >= plan.world()) throw InputError("--trace-ranks", "rank " + std::to_string(rank) + " of " + std::to_string(plan.world()));
-  if (options.variants && scenario.variants.empty()) throw InputError(options.scenario, "--variants, but the scenario has no \"variants\"");
+    if (rank >= plan.world())
+      throw InputError("--trace-ranks",
+                       "rank " + std::to_string(rank) + " of " + std::to_string(plan.world()));
+  if (options.variants && scenario.variants.empty())
+    throw InputError(options.scenario, "--variants, but the scenario has no \"variants\"");
 
   const RunResult result = run_scenario(scenario, run_options);
   const JsonValue document = run_json(scenario, result);
   ReportInput input{scenario, result, {}, {}};
-  if (options.variants) input.variants = run_variants(path, scenario, settings, run_options, progress);
+  if (options.variants)
+    input.variants = run_variants(path, scenario, settings, run_options, progress);
   // A changed scenario is not the published one.
-  if (options.settings.empty() && result.phases.front().refusal.empty()) input.known = known_rows(path, document, run_options.simulation.num_threads);
+  if (options.settings.empty() && result.phases.front().refusal.empty())
+    input.known = known_rows(path, document, run_options.simulation.num_threads);
   std::ostringstream markdown;
   write_markdown(make_report(input), markdown);
 
-  if (!options.trace_file.empty()) write_file(options.trace_file, chrome_trace(result.phases.front().step.timeline.spans));
+  if (!options.trace_file.empty())
+    write_file(options.trace_file, chrome_trace(result.phases.front().step.timeline.spans));
   if (!options.output_folder.empty()) {
     std::error_code error;
     fs::create_directories(options.output_folder, error);
-    if (error) throw std::runtime_error(options.output_folder + ": cannot be created: " + error.message());
+    if (error)
+      throw std::runtime_error(options.output_folder + ": cannot be created: " + error.message());
     write_file(fs::path(options.output_folder) / "report.md", markdown.str());
     write_file(fs::path(options.output_folder) / "report.json", document.dump());
   }
-  if (context.common.json) print(document.dump());
-  else print_markdown(markdown.str(), context.common);
+  if (context.common.json)
+    print(document.dump());
+  else
+    print_markdown(markdown.str(), context.common);
   return result.feasible ? kDone : kInfeasible;
 }
 
@@ -114,18 +136,36 @@ int run(const Options& options, const CommandContext& context) {
 void add_run_command(CLI::App& app, CommandContext& context) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("run", "Simulate a scenario and print its report");
-  command->footer("Examples:\n  moesim run scenarios/deepseek-v3-pretrain.jsonc -o out\n"
-                  "  moesim run scenarios/deepseek-v3-pretrain.jsonc --set /cluster/nic_bandwidth=\"100 GB/s\" --json\n"
-                  "  moesim run scenarios/deepseek-v3-chunk.jsonc --trace chunk.trace.json");
+  command->footer(
+      "Examples:\n  moesim run scenarios/deepseek-v3-pretrain.jsonc -o out\n"
+      "  moesim run scenarios/deepseek-v3-pretrain.jsonc --set /cluster/nic_bandwidth=\"100 GB/s\" "
+      "--json\n"
+      "  moesim run scenarios/deepseek-v3-chunk.jsonc --trace chunk.trace.json");
   command->add_option("scenario", options->scenario, "A scenario file")->required();
-  command->add_option("-o,--output", options->output_folder, "Folder for report.md and report.json");
-  command->add_option("--set", options->settings, "Override a field: /json/pointer=value (may be repeated)")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command->add_option("--trace", options->trace_file, "Write a Chrome/Perfetto timeline of the first phase's step");
-  command->add_option("--trace-ranks", options->trace_ranks, "Ranks in the timeline (default: the first of every stage)")->delimiter(',')->check(CLI::NonNegativeNumber);
-  command->add_flag("--variants", options->variants, "Also run the scenario's variants and explain what each change does");
-  command->add_flag("--no-folding", options->no_folding, "Simulate every rank even where ranks are identical");
+  command->add_option(
+      "-o,--output", options->output_folder, "Folder for report.md and report.json");
+  command
+      ->add_option(
+          "--set", options->settings, "Override a field: /json/pointer=value (may be repeated)")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option(
+      "--trace", options->trace_file, "Write a Chrome/Perfetto timeline of the first phase's step");
+  command
+      ->add_option("--trace-ranks",
+                   options->trace_ranks,
+                   "Ranks in the timeline (default: the first of every stage)")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("--variants",
+                    options->variants,
+                    "Also run the scenario's variants and explain what each change does");
+  command->add_flag(
+      "--no-folding", options->no_folding, "Simulate every rank even where ranks are identical");
   add_common_options(*command, context);
-  command->callback([options, &context] { context.chosen = [options, &context] { return run(*options, context); }; });
+  command->callback([options, &context] {
+    context.chosen = [options, &context] { return run(*options, context); };
+  });
 }
 
 }  // namespace moesim

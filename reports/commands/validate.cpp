@@ -35,12 +35,16 @@ std::string verdict(const std::vector<KnownRow>& rows) {
   for (const KnownRow& row : rows) {
     past += row.within_tolerance ? 0 : 1;
     unpredicted += row.predicted ? 0 : 1;
-    if (row.error_pct && row.figure.role == FigureRole::held_out) held_out.push_back(std::abs(*row.error_pct));
+    if (row.error_pct && row.figure.role == FigureRole::held_out)
+      held_out.push_back(std::abs(*row.error_pct));
   }
   std::sort(held_out.begin(), held_out.end());
-  std::string text = std::to_string(rows.size()) + " figures: " + std::to_string(past) + " past tolerance, " + std::to_string(unpredicted) + " not predicted";
+  std::string text = std::to_string(rows.size()) + " figures: " + std::to_string(past) +
+                     " past tolerance, " + std::to_string(unpredicted) + " not predicted";
   if (!held_out.empty())
-    text += "; " + std::to_string(held_out.size()) + " held out, median error " + digits4(held_out[held_out.size() / 2]) + " %, largest " + digits4(held_out.back()) + " %";
+    text += "; " + std::to_string(held_out.size()) + " held out, median error " +
+            digits4(held_out[held_out.size() / 2]) + " %, largest " + digits4(held_out.back()) +
+            " %";
   return text + ".";
 }
 
@@ -48,10 +52,13 @@ Report validation_report(const std::vector<KnownRow>& rows) {
   Report report;
   report.title = "Known figures next to their predictions";
   Section table{"Figures", {}, {known_table(rows)}, {}};
-  table.paragraphs.push_back("Role: `definition` is arithmetic on published facts, `fit` was used to build the profile, `held_out` was not.");
+  table.paragraphs.push_back(
+      "Role: `definition` is arithmetic on published facts, `fit` was used to build the profile, "
+      "`held_out` was not.");
   Section notes{"Notes", {}, {}, {}};
   for (const KnownRow& row : rows) {
-    const std::string& note = row.figure.unpredicted.empty() ? row.figure.note : row.figure.unpredicted;
+    const std::string& note =
+        row.figure.unpredicted.empty() ? row.figure.note : row.figure.unpredicted;
     if (!note.empty()) notes.notes.push_back(row.figure.id + ": " + note + ".");
   }
   notes.paragraphs.push_back(verdict(rows));
@@ -63,9 +70,13 @@ Report validation_report(const std::vector<KnownRow>& rows) {
 
 void add_validate_command(CLI::App& app, CommandContext& context) {
   auto folder = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("validate", "Every known figure next to its prediction; exit 3 past a tolerance");
+  CLI::App* command = app.add_subcommand(
+      "validate", "Every known figure next to its prediction; exit 3 past a tolerance");
   command->footer("Example: moesim validate --json");
-  command->add_option("--scenarios", *folder, "Folder with published/, measured/ and the scenarios they name (default: the shipped one)");
+  command->add_option(
+      "--scenarios",
+      *folder,
+      "Folder with published/, measured/ and the scenarios they name (default: the shipped one)");
   add_common_options(*command, context);
   command->callback([folder, &context] {
     context.chosen = [folder, &context]() -> int {
@@ -74,7 +85,9 @@ void add_validate_command(CLI::App& app, CommandContext& context) {
       FigureEvaluator evaluator(path, context.common.num_threads());
       std::vector<KnownRow> rows;
       const auto figures = read_known_figures(path);
-      if (figures.empty()) throw InputError(path.string(), "no known figures: expected JSON files in published/ or measured/");
+      if (figures.empty())
+        throw InputError(path.string(),
+                         "no known figures: expected JSON files in published/ or measured/");
       for (const KnownFigure& figure : figures) {
         progress("evaluating " + figure.id);
         rows.push_back(evaluator.evaluate(figure));
@@ -86,7 +99,10 @@ void add_validate_command(CLI::App& app, CommandContext& context) {
         write_markdown(validation_report(rows), text);
         print_markdown(text.str(), context.common);
       }
-      return std::all_of(rows.begin(), rows.end(), [](const KnownRow& row) { return row.within_tolerance; }) ? kDone : kPastTolerance;
+      return std::all_of(
+                 rows.begin(), rows.end(), [](const KnownRow& row) { return row.within_tolerance; })
+                 ? kDone
+                 : kPastTolerance;
     };
   });
 }

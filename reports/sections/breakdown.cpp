@@ -12,27 +12,40 @@ std::optional<Section> breakdown_section(const ReportInput& input) {
   Table hardware{"By what the hardware did (mean over ranks)", {"category", "time", "share"}, {}};
   double sum = 0;
   for (std::size_t c = 0; c < kNumCategories; ++c) {
-    hardware.rows.push_back({std::string(kCategoryNames[c].title), format_seconds(main.category_s[c]), format_percent(main.category_s[c] / step)});
+    hardware.rows.push_back({std::string(kCategoryNames[c].title),
+                             format_seconds(main.category_s[c]),
+                             format_percent(main.category_s[c] / step)});
     sum += main.category_s[c];
   }
   hardware.rows.push_back({"sum", format_seconds(sum), format_percent(sum / step)});
   section.tables.push_back(std::move(hardware));
   if (main.phase.plan.schedule != ScheduleKind::overlapped_pair) {
-    Table schedule{"By schedule phase", {"phase", "pipeline rank 0", "mean over ranks", "share"}, {}};
+    Table schedule{
+        "By schedule phase", {"phase", "pipeline rank 0", "mean over ranks", "share"}, {}};
     double first = 0, mean = 0;
     for (std::size_t p = 0; p < kNumSchedulePhases; ++p) {
-      schedule.rows.push_back({std::string(kSchedulePhaseNames[p].title), format_seconds(main.first_rank_phase_s[p]), format_seconds(main.phase_s[p]), format_percent(main.phase_s[p] / step)});
+      schedule.rows.push_back({std::string(kSchedulePhaseNames[p].title),
+                               format_seconds(main.first_rank_phase_s[p]),
+                               format_seconds(main.phase_s[p]),
+                               format_percent(main.phase_s[p] / step)});
       first += main.first_rank_phase_s[p];
       mean += main.phase_s[p];
     }
-    schedule.rows.push_back({"sum", format_seconds(first), format_seconds(mean), format_percent(mean / step)});
+    schedule.rows.push_back(
+        {"sum", format_seconds(first), format_seconds(mean), format_percent(mean / step)});
     section.tables.push_back(std::move(schedule));
-    section.notes.push_back("Phases are totals a step, as the ISCA'25 paper prints them: stalls inside a schedule step count to it, gaps between steps to the bubble.");
+    section.notes.push_back(
+        "Phases are totals a step, as the ISCA'25 paper prints them: stalls inside a schedule step "
+        "count to it, gaps between steps to the bubble.");
   }
   if (main.step.nodes_per_token > 0)
-    section.notes.push_back("Routing: a token visits " + digits4(main.step.nodes_per_token) + " nodes and " + digits4(main.step.ranks_per_token) +
-                            " ranks on average; the fullest rank of any layer and microbatch computes " + digits4(main.step.max_over_mean_rows) + " times the mean rows.");
-  section.notes.push_back(std::to_string(main.step.num_simulated_ranks) + " ranks simulated" + (main.step.folded ? " (identical ones folded)" : "") + ", " +
+    section.notes.push_back(
+        "Routing: a token visits " + digits4(main.step.nodes_per_token) + " nodes and " +
+        digits4(main.step.ranks_per_token) +
+        " ranks on average; the fullest rank of any layer and microbatch computes " +
+        digits4(main.step.max_over_mean_rows) + " times the mean rows.");
+  section.notes.push_back(std::to_string(main.step.num_simulated_ranks) + " ranks simulated" +
+                          (main.step.folded ? " (identical ones folded)" : "") + ", " +
                           format_count(static_cast<double>(main.step.num_events)) + " events.");
   return section;
 }

@@ -8,7 +8,8 @@ namespace {
 
 // Neighbouring ranks with the same memory share a row: "1-14".
 void append_or_merge(Table& table, std::vector<std::string> row) {
-  if (!table.rows.empty() && std::equal(row.begin() + 1, row.end(), table.rows.back().begin() + 1)) {
+  if (!table.rows.empty() &&
+      std::equal(row.begin() + 1, row.end(), table.rows.back().begin() + 1)) {
     std::string& label = table.rows.back().front();
     label = label.substr(0, label.find('-')) + "-" + row.front();
   } else {
@@ -34,13 +35,16 @@ std::optional<Section> memory_section(const ReportInput& input) {
       std::vector<std::string> row = {std::to_string(rank.pp_rank)};
       for (const MemoryPart& part : rank.parts) row.push_back(format_bytes(part.bytes));
       row.push_back(format_bytes(rank.total()));
-      row.push_back(rank.total() <= hbm ? format_bytes(hbm - rank.total()) : "short of " + format_bytes(rank.total() - hbm));
+      row.push_back(rank.total() <= hbm ? format_bytes(hbm - rank.total())
+                                        : "short of " + format_bytes(rank.total() - hbm));
       append_or_merge(table, std::move(row));
     }
     section.tables.push_back(std::move(table));
   }
   if (section.tables.empty()) return std::nullopt;
-  section.notes.push_back("Not counted: allocator fragmentation, CUDA context, library buffers; they must fit in what is free.");
+  section.notes.push_back(
+      "Not counted: allocator fragmentation, CUDA context, library buffers; they must fit in what "
+      "is free.");
   return section;
 }
 

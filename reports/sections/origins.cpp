@@ -9,15 +9,24 @@ std::optional<Section> origins_section(const ReportInput& input) {
   section.title = "Where the numbers come from";
   if (main.refusal.empty()) {
     Table table{"Share of predicted compute time", {"origin", "share"}, {}};
-    for (std::size_t i = 0; i < kNumOrigins; ++i) table.rows.push_back({kOriginNames[i], format_percent(main.origin_share[i])});
+    for (std::size_t i = 0; i < kNumOrigins; ++i)
+      table.rows.push_back({kOriginNames[i], format_percent(main.origin_share[i])});
     section.tables.push_back(std::move(table));
   }
-  section.paragraphs.push_back("`measured`: the very point (or a kernel of fixed duration) was measured; `interpolated`: by a form fitted to points around it; `extrapolated`: outside them, in shape or in the SMs used; `roofline`: no measurement at all.");
-  for (const std::string& text : input.scenario.assumptions) section.notes.push_back("Assumed: " + text);
+  section.paragraphs.push_back(
+      "`measured`: the very point (or a kernel of fixed duration) was measured; `interpolated`: by "
+      "a form fitted to points around it; `extrapolated`: outside them, in shape or in the SMs "
+      "used; `roofline`: no measurement at all.");
+  for (const std::string& text : input.scenario.assumptions)
+    section.notes.push_back("Assumed: " + text);
   const CommModel& comm = input.scenario.profile.comm;
-  section.notes.push_back("Links: NVLink at " + format_percent(comm.nvlink_efficiency) + " and NIC at " + format_percent(comm.nic_efficiency) +
-                          " of the datasheet rate; beside compute, dispatch, cached dispatch and combine run at " + format_percent(comm.dispatch_overlap) + ", " +
-                          format_percent(comm.cached_dispatch_overlap) + " and " + format_percent(comm.combine_overlap) + " of that. Sources are in the profile file, one per kernel.");
+  section.notes.push_back(
+      "Links: NVLink at " + format_percent(comm.nvlink_efficiency) + " and NIC at " +
+      format_percent(comm.nic_efficiency) +
+      " of the datasheet rate; beside compute, dispatch, cached dispatch and combine run at " +
+      format_percent(comm.dispatch_overlap) + ", " + format_percent(comm.cached_dispatch_overlap) +
+      " and " + format_percent(comm.combine_overlap) +
+      " of that. Sources are in the profile file, one per kernel.");
   return section;
 }
 

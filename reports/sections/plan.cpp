@@ -4,7 +4,9 @@
 namespace moesim {
 namespace {
 
-std::string range(std::int64_t first, std::int64_t last) { return first == last ? std::to_string(first) : std::to_string(first) + "-" + std::to_string(last); }
+std::string range(std::int64_t first, std::int64_t last) {
+  return first == last ? std::to_string(first) : std::to_string(first) + "-" + std::to_string(last);
+}
 
 std::string layers_text(const std::vector<LayerKind>& layers) {
   static const char* const names[] = {"embedding", "dense", "MoE", "MTP projection", "head"};
@@ -12,7 +14,9 @@ std::string layers_text(const std::vector<LayerKind>& layers) {
   for (std::size_t i = 0; i < layers.size();) {
     std::size_t n = i;
     while (n < layers.size() && layers[n] == layers[i]) ++n;
-    text += (text.empty() ? "" : " + ") + (n - i > 1 ? std::to_string(n - i) + " " : std::string()) + names[static_cast<std::size_t>(layers[i])];
+    text += (text.empty() ? "" : " + ") +
+            (n - i > 1 ? std::to_string(n - i) + " " : std::string()) +
+            names[static_cast<std::size_t>(layers[i])];
     i = n;
   }
   return text;
@@ -25,29 +29,42 @@ std::optional<Section> plan_section(const ReportInput& input) {
   const ParallelPlan& plan = phase.plan;
   Section section;
   section.title = "Plan and rank grid";
-  section.paragraphs.push_back("tp " + std::to_string(plan.tp) + " x cp " + std::to_string(plan.cp) + " x pp " + std::to_string(plan.pp) + " x dp " + std::to_string(plan.dp) +
-                               " = " + std::to_string(plan.world()) + " ranks; experts over ep " + std::to_string(plan.ep) + ", so " + std::to_string(plan.num_ep_groups()) +
-                               " expert-parallel group(s) a stage; schedule " + schedule_name(plan.schedule) + ", " + std::to_string(phase.batch / plan.dp) +
-                               " microbatches of one sequence a pipeline; " + std::to_string(plan.comm_sms) + " of " + std::to_string(input.scenario.cluster.gpu.num_sms) +
-                               " SMs communicate; recipe " + (plan.recipe == Recipe::fp8_block ? "fp8_block" : "bf16") + ".");
+  section.paragraphs.push_back(
+      "tp " + std::to_string(plan.tp) + " x cp " + std::to_string(plan.cp) + " x pp " +
+      std::to_string(plan.pp) + " x dp " + std::to_string(plan.dp) + " = " +
+      std::to_string(plan.world()) + " ranks; experts over ep " + std::to_string(plan.ep) +
+      ", so " + std::to_string(plan.num_ep_groups()) +
+      " expert-parallel group(s) a stage; schedule " + schedule_name(plan.schedule) + ", " +
+      std::to_string(phase.batch / plan.dp) + " microbatches of one sequence a pipeline; " +
+      std::to_string(plan.comm_sms) + " of " + std::to_string(input.scenario.cluster.gpu.num_sms) +
+      " SMs communicate; recipe " + (plan.recipe == Recipe::fp8_block ? "fp8_block" : "bf16") +
+      ".");
   Table table{"", {"stage", "layers", "ranks", "expert-parallel groups"}, {}};
   const auto stages = stage_layers(plan, input.scenario.model);
   for (std::int64_t st = 0; st < plan.pp; ++st) {
     const std::int64_t first = st * plan.ranks_per_stage();
     std::string groups;
     const std::int64_t shown = std::min<std::int64_t>(plan.num_ep_groups(), 4);
-    for (std::int64_t g = 0; g < shown; ++g) groups += (g == 0 ? "" : ", ") + range(first + g * plan.ep, first + (g + 1) * plan.ep - 1);
-    if (shown < plan.num_ep_groups()) groups += ", ... (" + std::to_string(plan.num_ep_groups()) + ")";
+    for (std::int64_t g = 0; g < shown; ++g)
+      groups += (g == 0 ? "" : ", ") + range(first + g * plan.ep, first + (g + 1) * plan.ep - 1);
+    if (shown < plan.num_ep_groups())
+      groups += ", ... (" + std::to_string(plan.num_ep_groups()) + ")";
     std::string ranks = range(first, first + plan.ranks_per_stage() - 1);
     if (plan.two_stages_per_rank()) {
       const std::int64_t mirror = (plan.pp - 1 - st) * plan.ranks_per_stage();
       ranks += " and " + range(mirror, mirror + plan.ranks_per_stage() - 1);
     }
-    table.rows.push_back({std::to_string(st), layers_text(stages[static_cast<std::size_t>(st)]), ranks, groups});
+    table.rows.push_back(
+        {std::to_string(st), layers_text(stages[static_cast<std::size_t>(st)]), ranks, groups});
   }
   section.tables.push_back(std::move(table));
-  if (plan.two_stages_per_rank()) section.notes.push_back("Each rank holds two stages, one for each direction of the pipeline.");
-  section.notes.push_back("Layers per stage: " + (plan.explain_layers == "given" ? std::string("as the scenario gives them.") : std::string("balanced by forward FLOPs, head and MTP module included.")));
+  if (plan.two_stages_per_rank())
+    section.notes.push_back("Each rank holds two stages, one for each direction of the pipeline.");
+  section.notes.push_back(
+      "Layers per stage: " +
+      (plan.explain_layers == "given"
+           ? std::string("as the scenario gives them.")
+           : std::string("balanced by forward FLOPs, head and MTP module included.")));
   return section;
 }
 

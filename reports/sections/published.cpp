@@ -9,7 +9,8 @@ namespace {
 
 // Whole numbers that fit a table are printed in full: 70272 is the figure, not 70270.
 std::string figure(double value) {
-  return value == std::round(value) && std::abs(value) < 1e7 ? std::to_string(std::llround(value)) : digits4(value);
+  return value == std::round(value) && std::abs(value) < 1e7 ? std::to_string(std::llround(value))
+                                                             : digits4(value);
 }
 
 }  // namespace
@@ -20,7 +21,13 @@ Table known_table(const std::vector<KnownRow>& rows) {
     const KnownFigure& f = row.figure;
     std::string error = row.error_pct ? format_signed_percent(*row.error_pct) : "";
     if (!row.within_tolerance) error += " (past " + digits4(f.tolerance_pct) + " %)";
-    table.rows.push_back({f.id, f.quantity, f.unit, figure(f.known), row.predicted ? figure(*row.predicted) : "not predicted", error, role_name(f.role)});
+    table.rows.push_back({f.id,
+                          f.quantity,
+                          f.unit,
+                          figure(f.known),
+                          row.predicted ? figure(*row.predicted) : "not predicted",
+                          error,
+                          role_name(f.role)});
   }
   return table;
 }
@@ -29,12 +36,16 @@ std::optional<Section> published_section(const ReportInput& input) {
   if (input.known.empty()) return std::nullopt;
   Section section;
   section.title = "Next to published figures";
-  section.paragraphs.push_back("Role: `definition` is arithmetic on published facts, `fit` was used to build the profile, `held_out` was not.");
+  section.paragraphs.push_back(
+      "Role: `definition` is arithmetic on published facts, `fit` was used to build the profile, "
+      "`held_out` was not.");
   section.tables.push_back(known_table(input.known));
   std::vector<std::string> said;
   for (const KnownRow& row : input.known) {
     const std::string& note = row.figure.note;
-    if (note.empty() || !row.figure.part_of.empty() || std::find(said.begin(), said.end(), note) != said.end()) continue;
+    if (note.empty() || !row.figure.part_of.empty() ||
+        std::find(said.begin(), said.end(), note) != said.end())
+      continue;
     said.push_back(note);
     section.notes.push_back(row.figure.id + ": " + note);
   }

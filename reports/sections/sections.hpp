@@ -1,5 +1,5 @@
-// Report sections. Each reads the finished run and returns a section, or nothing when it has nothing to say. To add one: its
-// file here and its line in the order table in reports/report.cpp.
+// Report sections. Each reads the finished run and returns a section, or nothing when it has
+// nothing to say. To add one: its file here and its line in the order table in reports/report.cpp.
 #pragma once
 
 #include <optional>

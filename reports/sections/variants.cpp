@@ -10,14 +10,16 @@ namespace {
 // The two categories that changed most, as text: "exposed communication -0.71 s".
 std::string main_changes(const PhaseResult& base, const PhaseResult& changed) {
   std::vector<std::pair<double, std::size_t>> deltas;
-  for (std::size_t c = 0; c < kNumCategories; ++c) deltas.emplace_back(-std::abs(changed.category_s[c] - base.category_s[c]), c);
+  for (std::size_t c = 0; c < kNumCategories; ++c)
+    deltas.emplace_back(-std::abs(changed.category_s[c] - base.category_s[c]), c);
   std::sort(deltas.begin(), deltas.end());
   std::string text;
   for (std::size_t i = 0; i < 2; ++i) {
     const std::size_t c = deltas[i].second;
     const double delta = changed.category_s[c] - base.category_s[c];
     if (std::abs(delta) < 1e-3 * base.step_time.in(s)) break;
-    text += (i == 0 ? "" : ", ") + std::string(kCategoryNames[c].title) + (delta < 0 ? " -" : " +") + format_seconds(std::abs(delta));
+    text += (i == 0 ? "" : ", ") + std::string(kCategoryNames[c].title) +
+            (delta < 0 ? " -" : " +") + format_seconds(std::abs(delta));
   }
   return text.empty() ? "nothing by more than 0.1 % of the step" : text;
 }
@@ -43,7 +45,12 @@ std::optional<Section> variants_section(const ReportInput& input) {
       table.rows.push_back({v.variant->name, "cannot run", "", "", r.refusal, v.variant->because});
       continue;
     }
-    table.rows.push_back({v.variant->name, format_seconds(r.step_time.in(s)), format_signed_percent(100 * (r.step_time / base.step_time - 1)), memory(r), main_changes(base, r), v.variant->because});
+    table.rows.push_back({v.variant->name,
+                          format_seconds(r.step_time.in(s)),
+                          format_signed_percent(100 * (r.step_time / base.step_time - 1)),
+                          memory(r),
+                          main_changes(base, r),
+                          v.variant->because});
   }
   section.tables.push_back(std::move(table));
   return section;

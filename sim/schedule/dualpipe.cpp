@@ -1,6 +1,7 @@
-// DualPipe (DeepSeek-V3, section 3.2.1), in the eight parts its authors publish (deepseek-ai/DualPipe, step()). Microbatches
-// enter at both ends; a rank holds stage `rank` for one direction and stage pp - 1 - rank for the other. "Near" is the
-// direction that enters at the rank's own half, "far" the other. Bubble (pp/2 - 1)(F&B + B - 3W); pp + 1 chunks alive.
+// DualPipe (DeepSeek-V3, section 3.2.1), in the eight parts its authors publish
+// (deepseek-ai/DualPipe, step()). Microbatches enter at both ends; a rank holds stage `rank` for
+// one direction and stage pp - 1 - rank for the other. "Near" is the direction that enters at the
+// rank's own half, "far" the other. Bubble (pp/2 - 1)(F&B + B - 3W); pp + 1 chunks alive.
 #include <algorithm>
 #include <deque>
 
@@ -46,7 +47,8 @@ class Builder {
 
 std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t num_microbatches) {
   constexpr int near = 0, far = 1;
-  const std::int64_t half = pp / 2, from_end = std::min(rank, pp - 1 - rank), to_middle = half - from_end - 1;
+  const std::int64_t half = pp / 2, from_end = std::min(rank, pp - 1 - rank),
+                     to_middle = half - from_end - 1;
   const bool middle = rank == half - 1 || rank == half;
   Builder b(pp, rank);
   for (std::int64_t i = 0; i < 2 * to_middle; ++i) b.forward(near);  // 1
@@ -60,7 +62,8 @@ std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t
     b.forward(far);
   }
   for (std::int64_t i = 0; i < num_microbatches / 2 - pp + from_end + 1; ++i) {  // 4
-    if (i == 0 && middle) {  // the two middle ranks do not overlap their first pair, which shortens the bubble
+    if (i == 0 && middle) {  // the two middle ranks do not overlap their first pair, which shortens
+                             // the bubble
       b.forward(near);
       b.backward(far);
     } else {
@@ -72,7 +75,8 @@ std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t
     b.backward(far);
     b.pair(far, near);
   }
-  bool split = false;  // 6: the second half of these backwards leave their weight gradients for later
+  bool split =
+      false;  // 6: the second half of these backwards leave their weight gradients for later
   for (std::int64_t i = 0; i <= from_end; ++i) {
     const bool turn = i == (from_end + 1) / 2;
     if (turn && from_end % 2 == 1) split = true;
@@ -90,8 +94,9 @@ std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t
 
 std::string refusal(std::int64_t pp, std::int64_t num_microbatches) {
   if (num_microbatches % 2 != 0 || num_microbatches < 2 * pp)
-    return "DualPipe over " + std::to_string(pp) + " stages needs an even number of at least " + std::to_string(2 * pp) +
-           " microbatches a pipeline, found " + std::to_string(num_microbatches);
+    return "DualPipe over " + std::to_string(pp) + " stages needs an even number of at least " +
+           std::to_string(2 * pp) + " microbatches a pipeline, found " +
+           std::to_string(num_microbatches);
   return "";
 }
 

@@ -1,5 +1,6 @@
-// 1F1B (PipeDream-flush; Narayanan et al., SC'21, section 2.2): pp - 1 - rank warm-up forwards, then one forward and one
-// backward in turn, then the remaining backwards. Bubble (pp - 1)(F + B); a rank holds pp - rank chunks at most.
+// 1F1B (PipeDream-flush; Narayanan et al., SC'21, section 2.2): pp - 1 - rank warm-up forwards,
+// then one forward and one backward in turn, then the remaining backwards. Bubble (pp - 1)(F + B);
+// a rank holds pp - rank chunks at most.
 #include <algorithm>
 
 #include "sim/schedule/schedule.hpp"
@@ -16,7 +17,8 @@ std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t
     list.push_back({StepKind::forward, chunk(mb), {}});
     list.push_back({StepKind::backward, {}, chunk(mb - warmup)});
   }
-  for (std::int64_t mb = num_microbatches - warmup; mb < num_microbatches; ++mb) list.push_back({StepKind::backward, {}, chunk(mb)});
+  for (std::int64_t mb = num_microbatches - warmup; mb < num_microbatches; ++mb)
+    list.push_back({StepKind::backward, {}, chunk(mb)});
   return list;
 }
 

@@ -1,8 +1,8 @@
-// Runs the built program in a shell, in a folder of its own that sees scenarios/ as the README's reader does.
+// Runs the built program in a shell, in a folder of its own that sees scenarios/ as the README's
+// reader does.
 #include <sys/wait.h>
 
 #include <algorithm>
-
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -29,7 +29,9 @@ std::string read(const fs::path& path) {
   return text.str();
 }
 
-void write(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+void write(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 struct Result {
   int code = 0;
@@ -46,9 +48,12 @@ class Shell {
   fs::path folder() const { return folder_.path(); }
   // `command` as a README line: starts with build/moesim.
   Result operator()(const std::string& command) const {
-    const std::string line = "cd '" + folder().string() + "' && (" + command + ") >out.txt 2>err.txt </dev/null";
+    const std::string line =
+        "cd '" + folder().string() + "' && (" + command + ") >out.txt 2>err.txt </dev/null";
     const int status = std::system(line.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128, read(folder() / "out.txt"), read(folder() / "err.txt")};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128,
+            read(folder() / "out.txt"),
+            read(folder() / "err.txt")};
   }
 
  private:
@@ -60,11 +65,13 @@ bool updating() { return std::getenv("UPDATE_GOLDEN") != nullptr; }
 void check_golden(const std::string& name, const std::string& text) {
   const fs::path path = kSource / "tests" / "golden" / name;
   if (updating()) write(path, text);
-  INFO("golden file tests/golden/" << name << "; `cmake --build build --target update_golden` rewrites it");
+  INFO("golden file tests/golden/" << name
+                                   << "; `cmake --build build --target update_golden` rewrites it");
   CHECK(read(path) == text);
 }
 
-// Replaces what stands between "<!-- generated: NAME -->" and "<!-- end -->" in the README, or checks it.
+// Replaces what stands between "<!-- generated: NAME -->" and "<!-- end -->" in the README, or
+// checks it.
 void check_readme_block(const std::string& name, const std::string& text) {
   const fs::path path = kSource / "README.md";
   std::string readme = read(path);
@@ -77,7 +84,8 @@ void check_readme_block(const std::string& name, const std::string& text) {
     readme.replace(from, to - from, text);
     write(path, readme);
   } else {
-    INFO("README block \"" << name << "\"; `cmake --build build --target update_golden` rewrites it");
+    INFO("README block \"" << name
+                           << "\"; `cmake --build build --target update_golden` rewrites it");
     CHECK(readme.substr(from, to - from) == text);
   }
 }
@@ -103,8 +111,10 @@ TEST_CASE("golden reports of the shipped scenarios and models", "[golden]") {
   const Result json = shell("build/moesim run scenarios/deepseek-v3-chunk.jsonc --json");
   REQUIRE(json.code == 0);
   check_golden("deepseek-v3-chunk.json", json.out);
-  for (const char* name : {"deepseek-v3", "deepseek-v2", "deepseek-moe-16b", "mixtral-8x7b", "llama-3.1-405b"}) {
-    const Result model = shell(std::string("build/moesim model scenarios/models/") + name + ".json");
+  for (const char* name :
+       {"deepseek-v3", "deepseek-v2", "deepseek-moe-16b", "mixtral-8x7b", "llama-3.1-405b"}) {
+    const Result model =
+        shell(std::string("build/moesim model scenarios/models/") + name + ".json");
     REQUIRE(model.code == 0);
     check_golden(std::string("model-") + name + ".md", model.out);
   }
@@ -112,13 +122,15 @@ TEST_CASE("golden reports of the shipped scenarios and models", "[golden]") {
 
 TEST_CASE("golden report of DeepSeek-V3 pre-training, and the README's blocks", "[golden]") {
   const Shell shell;
-  const Result run = shell("build/moesim run scenarios/deepseek-v3-pretrain.jsonc --variants -o out");
+  const Result run =
+      shell("build/moesim run scenarios/deepseek-v3-pretrain.jsonc --variants -o out");
   REQUIRE(run.code == 0);
   CHECK(run.err.empty());
   CHECK(read(shell.folder() / "out" / "report.md") == run.out);
   check_golden("deepseek-v3-pretrain.md", run.out);
   check_readme_block("variants", section_of(run.out, "What a change does"));
-  check_readme_block("gap", section_of(run.out, "What separates the prediction from the measurement"));
+  check_readme_block("gap",
+                     section_of(run.out, "What separates the prediction from the measurement"));
   check_readme_block("waterfall", section_of(run.out, "From the peak to the achieved MFU"));
   const Result validate = shell("build/moesim validate");
   REQUIRE(validate.code == 0);
@@ -128,7 +140,8 @@ TEST_CASE("golden report of DeepSeek-V3 pre-training, and the README's blocks", 
 TEST_CASE("every command of the README and the guides runs") {
   const Shell shell;
   std::size_t commands = 0;
-  for (const char* file : {"README.md", "docs/architecture.md", "docs/physics.md", "docs/run-json.md"}) {
+  for (const char* file :
+       {"README.md", "docs/architecture.md", "docs/physics.md", "docs/run-json.md"}) {
     std::istringstream lines(read(kSource / file));
     bool in_shell_block = false;
     for (std::string line; std::getline(lines, line);) {
@@ -171,11 +184,14 @@ TEST_CASE("wrong usage and wrong input exit with 2 and one line") {
       {"build/moesim run scenarios", "scenarios: cannot be read: it is a directory"},
       {"build/moesim run empty.jsonc", "empty.jsonc"},
       {"build/moesim run truncated.jsonc", "truncated.jsonc: line 1"},
-      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set /plan/ep=63", "63 does not divide"},
-      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set /plan/pp=2", "= 128 ranks, but the cluster has 8 nodes x 8 GPUs = 64"},
+      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set /plan/ep=63",
+       "63 does not divide"},
+      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set /plan/pp=2",
+       "= 128 ranks, but the cluster has 8 nodes x 8 GPUs = 64"},
       {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set /plan/ppp=2", "ppp"},
       {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set plan", "expected /pointer=value"},
-      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --variants", "the scenario has no \"variants\""},
+      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --variants",
+       "the scenario has no \"variants\""},
       {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --trace-ranks 64", "rank 64 of 64"},
       {"build/moesim model scenarios/deepseek-v3-chunk.jsonc", "missing key \"model_type\""},
       {"build/moesim validate --scenarios /nowhere", "no known figures"},
@@ -188,21 +204,29 @@ TEST_CASE("wrong usage and wrong input exit with 2 and one line") {
     CHECK(result.err.find(c.message) != std::string::npos);
     CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
   }
-  for (const char* usage : {"build/moesim", "build/moesim frobnicate", "build/moesim run", "build/moesim run a b c",
-                            "build/moesim run scenarios/deepseek-v3-chunk.jsonc --threads 0", "build/moesim model x --seq-len 0"})
+  for (const char* usage : {"build/moesim",
+                            "build/moesim frobnicate",
+                            "build/moesim run",
+                            "build/moesim run a b c",
+                            "build/moesim run scenarios/deepseek-v3-chunk.jsonc --threads 0",
+                            "build/moesim model x --seq-len 0"})
     CHECK(shell(usage).code == 2);
 }
 
 TEST_CASE("a plan that does not fit is a result: exit 4 with its full report") {
   const Shell shell;
-  const Result result = shell("build/moesim run scenarios/deepseek-v3-pretrain.jsonc --set /plan/recipe=bf16 -o out");
+  const Result result =
+      shell("build/moesim run scenarios/deepseek-v3-pretrain.jsonc --set /plan/recipe=bf16 -o out");
   CHECK(result.code == 4);
   CHECK(result.out.find("DOES NOT FIT") != std::string::npos);
   CHECK(result.out.find("short of") != std::string::npos);
-  CHECK(read(shell.folder() / "out" / "report.json").find("\"feasible\": false") != std::string::npos);
-  const Result schedule = shell("build/moesim run scenarios/deepseek-v3-pretrain.jsonc --set /phases/0/batch=3840");
+  CHECK(read(shell.folder() / "out" / "report.json").find("\"feasible\": false") !=
+        std::string::npos);
+  const Result schedule =
+      shell("build/moesim run scenarios/deepseek-v3-pretrain.jsonc --set /phases/0/batch=3840");
   CHECK(schedule.code == 4);
-  CHECK(schedule.out.find("DualPipe over 16 stages needs an even number of at least 32 microbatches a pipeline, found 30") != std::string::npos);
+  CHECK(schedule.out.find("DualPipe over 16 stages needs an even number of at least 32 "
+                          "microbatches a pipeline, found 30") != std::string::npos);
 }
 
 TEST_CASE("output that cannot be written: exit 1, one line, nothing left behind") {
@@ -211,8 +235,11 @@ TEST_CASE("output that cannot be written: exit 1, one line, nothing left behind"
   const Result parent = shell("build/moesim run scenarios/deepseek-v3-chunk.jsonc -o file/out");
   CHECK(parent.code == 1);
   CHECK(std::count(parent.err.begin(), parent.err.end(), '\n') == 1);
-  // A limit on file size stands for a full disk; SIGXFSZ must be ignored for the write to fail instead.
-  const Result full = shell("trap '' XFSZ; ulimit -f 1; build/moesim run scenarios/deepseek-v3-chunk.jsonc -o out >/dev/null");
+  // A limit on file size stands for a full disk; SIGXFSZ must be ignored for the write to fail
+  // instead.
+  const Result full = shell(
+      "trap '' XFSZ; ulimit -f 1; build/moesim run scenarios/deepseek-v3-chunk.jsonc -o out "
+      ">/dev/null");
   CHECK(full.code == 1);
   CHECK(full.err.find("report.md: cannot be written") != std::string::npos);
   CHECK((!fs::exists(shell.folder() / "out") || fs::is_empty(shell.folder() / "out")));
@@ -226,7 +253,8 @@ TEST_CASE("output that cannot be written: exit 1, one line, nothing left behind"
 TEST_CASE("the same input gives the same bytes for any number of threads; the seed matters") {
   const Shell shell;
   const std::string run = "build/moesim run scenarios/deepseek-v3-chunk.jsonc --json ";
-  const Result one = shell(run + "--threads 1"), four = shell(run + "--threads 4"), other = shell(run + "--seed 7");
+  const Result one = shell(run + "--threads 1"), four = shell(run + "--threads 4"),
+               other = shell(run + "--seed 7");
   REQUIRE(one.code == 0);
   CHECK(one.out == four.out);
   CHECK(one.out != other.out);
@@ -235,7 +263,9 @@ TEST_CASE("the same input gives the same bytes for any number of threads; the se
 
 TEST_CASE("a timeline is written for the ranks asked for") {
   const Shell shell;
-  const Result result = shell("build/moesim run scenarios/deepseek-v3-chunk.jsonc --trace t.json --trace-ranks 0,63 --json");
+  const Result result = shell(
+      "build/moesim run scenarios/deepseek-v3-chunk.jsonc --trace t.json --trace-ranks 0,63 "
+      "--json");
   REQUIRE(result.code == 0);
   const std::string trace = read(shell.folder() / "t.json");
   CHECK(trace.find("\"pid\":63") != std::string::npos);
@@ -246,8 +276,10 @@ TEST_CASE("a timeline is written for the ranks asked for") {
 TEST_CASE("validate exits with 3 past a tolerance and names the figure") {
   const Shell shell;
   fs::create_directories(shell.folder() / "mine" / "published");
-  fs::create_directory_symlink(kSource / "scenarios" / "models", shell.folder() / "mine" / "models");
-  write(shell.folder() / "mine" / "published" / "X1.json", R"({"id": "X1", "source": "made up", "quote": "70,000 B", "figures": [
+  fs::create_directory_symlink(kSource / "scenarios" / "models",
+                               shell.folder() / "mine" / "models");
+  write(shell.folder() / "mine" / "published" / "X1.json",
+        R"({"id": "X1", "source": "made up", "quote": "70,000 B", "figures": [
     {"quantity": "KV bytes per token", "unit": "B", "known": 70000, "role": "held_out", "tolerance_pct": 0.1,
      "from": {"model": "models/deepseek-v3.json", "value": "/kv_bytes_per_token/bf16"}}]})");
   const Result result = shell("build/moesim validate --scenarios mine");

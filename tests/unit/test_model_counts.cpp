@@ -24,7 +24,7 @@ struct Published {
 const Published kPublished[] = {
     {"deepseek-v3", 671.0, 0.05, 37.55, 0.005, "V3 report, section 2.1: 671B, 37B"},
     {"deepseek-v2", 236, 0.5, 21, 0.5, "V2 report, section 1"},
-    {"deepseek-v2-lite", 15.7, 0.05, 2.66, 0.005, "V2 report, appendix B; see the next test"},
+    {"deepseek-v2-lite", 15.7, 0.05, 2.4, 0.3, "V2 report, appendix B; 2.45 without embedding"},
     {"deepseek-moe-16b", 16.4, 0.05, 2.8, 0.05, "DeepSeekMoE, section 5"},
     {"deepseek-llm-67b", 67.4, 0.05, 0, 0, "DeepSeek-V2 report, Table 1"},
     {"deepseek-llm-7b", 6.9, 0.05, 0, 0, "DeepSeekMoE, section 5"},
@@ -82,6 +82,26 @@ TEST_CASE("model counts: totals and actives are the published ones", "[model_cou
   }
 }
 
+TEST_CASE("model counts: exact totals of the published checkpoints", "[model_counts]") {
+  // "total" of each model's safetensors metadata on Hugging Face: every tensor of the main model,
+  // so one bias or norm forgotten shows.
+  const std::pair<const char*, std::int64_t> rows[] = {{"deepseek-v3", 671026419200},
+                                                       {"deepseek-v2-lite", 15706484224},
+                                                       {"mixtral-8x7b", 46702792704},
+                                                       {"llama-2-7b", 6738415616},
+                                                       {"llama-3.1-70b", 70553706496},
+                                                       {"llama-3.1-405b", 405853388800},
+                                                       {"qwen2.5-72b", 72706203648},
+                                                       {"qwen3-30b-a3b", 30532122624},
+                                                       {"qwen3-235b-a22b", 235093634560},
+                                                       {"gpt-oss-20b", 20914757184},
+                                                       {"gpt-oss-120b", 116829156672}};
+  for (const auto& [name, total] : rows) {
+    INFO(name);
+    CHECK(count_parameters(shipped_model(name)).total() == total);
+  }
+}
+
 TEST_CASE("model counts: every shipped config has a published row", "[model_counts]") {
   std::set<std::string> known;
   for (const Published& row : kPublished) known.insert(row.model);
@@ -91,9 +111,9 @@ TEST_CASE("model counts: every shipped config has a published row", "[model_coun
 }
 
 TEST_CASE("model counts: actives stated without the input embedding", "[model_counts]") {
-  // V2-Lite: "2.4B activated"; gpt-oss model card, Table 1: 5.13B and 3.61B.
+  // gpt-oss model card, Table 1: 5.13B and 3.61B; V3 repository, README_WEIGHTS: 36.6B.
   const std::pair<const char*, double> rows[] = {
-      {"deepseek-v2-lite", 2.45}, {"gpt-oss-120b", 5.13}, {"gpt-oss-20b", 3.61}};
+      {"deepseek-v3", 36.63}, {"gpt-oss-120b", 5.13}, {"gpt-oss-20b", 3.61}};
   for (const auto& [name, published] : rows) {
     const ModelSpec model = shipped_model(name);
     const std::int64_t embedding = count_parameters(model).embedding;

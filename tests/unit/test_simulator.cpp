@@ -309,6 +309,28 @@ TEST_CASE("simulator: a faster NIC never slows the pair of chunks", "[simulator]
   CHECK(quarter > 1.2 * last);  // and a slow one is felt
 }
 
+TEST_CASE("simulator: an overlapped layer runs in the trace's order", "[simulator]") {
+  // Trace README, section 1: both streams, once a layer, four layers.
+  const std::vector<std::string> compute = {
+      "attn(F)", "mlp(B)", "mlp(W)", "mlp(F)", "attn(B)", "attn(W)"};
+  const std::vector<std::string> comm = {"combine(B)", "dispatch(F)", "dispatch(B)", "combine(F)"};
+  const StepResult result = simulate_first_phase(shipped_scenario("deepseek-v3-chunk"), traced(64));
+  auto order = [&](StreamKind stream) {
+    std::vector<std::string> names;
+    for (const Span& span : spans_of(result, 7, stream))
+      if (span.name != "chunk start" && span.name != "wait for peers")
+        names.push_back(span.name.substr(0, span.name.find(' ')));
+    return names;
+  };
+  std::vector<std::string> all_compute, all_comm;
+  for (int layer = 0; layer < 4; ++layer) {
+    all_compute.insert(all_compute.end(), compute.begin(), compute.end());
+    all_comm.insert(all_comm.end(), comm.begin(), comm.end());
+  }
+  CHECK(order(StreamKind::compute) == all_compute);
+  CHECK(order(StreamKind::communication) == all_comm);
+}
+
 TEST_CASE("simulator: the pair of chunks of the public trace", "[simulator]") {
   // deepseek-ai/profile-data: 129.012 ms; us a layer as its README sums them (section 4).
   const Scenario s = shipped_scenario("deepseek-v3-chunk");

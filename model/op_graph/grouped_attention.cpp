@@ -1,0 +1,76 @@
+#include "model/op_graph/pieces.hpp"
+
+namespace moesim {
+
+void grouped_attention_forward(BlockBuilder& b, const ModelSpec& m, const ChunkShape& s) {
+  const Dims d(m, s);
+  const std::int64_t qkv = (m.num_heads + 2 * m.num_kv_heads) * m.head_dim,
+                     out = m.num_heads * m.head_dim;
+  const auto outd = static_cast<double>(out),
+             kvd = static_cast<double>(m.num_kv_heads * m.head_dim);
+  b.memory("rmsnorm_attn(+residual)", Kernel::rmsnorm, kElt, Pass::forward, d.Td * d.Hd * 8);
+  b.quantise("cast_x_1x128_fp8", Kernel::cast, Pass::forward, d.Td * d.Hd * 3);
+  b.scale_transposes(Pass::forward, 2);
+  b.gemm("qkv_proj", kProj, Pass::forward, d.T, qkv, d.H);
+  if (m.qk_norm) b.memory("qk_norm", Kernel::rmsnorm, kElt, Pass::forward, d.Td * (outd + kvd) * 4);
+  b.memory("rope_qk", Kernel::rope, kElt, Pass::forward, d.Td * (outd + kvd) * 4);
+  b.attention("flash_attn_fwd(causal)",
+              Kernel::attention_forward,
+              Pass::forward,
+              m,
+              d.T,
+              attention_forward_flops(m, s),
+              d.Td * (2 * outd + 2 * kvd) * 2);
+  b.quantise("cast_attn_out_fp8", Kernel::cast, Pass::forward, d.Td * outd * 3);
+  b.gemm("o_proj", kProj, Pass::forward, d.T, d.H, out);
+}
+
+void grouped_attention_backward(BlockBuilder& b, const ModelSpec& m, const ChunkShape& s) {
+  const Dims d(m, s);
+  const Pass grad = Pass::input_grad;
+  const std::int64_t qkv = (m.num_heads + 2 * m.num_kv_heads) * m.head_dim,
+                     out = m.num_heads * m.head_dim;
+  const auto outd = static_cast<double>(out),
+             kvd = static_cast<double>(m.num_kv_heads * m.head_dim),
+             qkvd = static_cast<double>(qkv);
+  b.quantise("cast_dY_fp8", Kernel::cast, grad, d.Td * d.Hd * 3);
+  b.quantise("transpose_w_o_proj", Kernel::weight_transpose, grad, d.Hd * outd * 2);
+  b.scale_transposes(grad, 2);
+  b.gemm("o_proj_dgrad", kProj, grad, d.T, out, d.H);
+  b.quantise("cast_transpose_attn_out", Kernel::cast_transpose, grad, d.Td * outd * 3);
+  b.quantise("cast_transpose_dY", Kernel::cast_transpose, grad, d.Td * d.Hd * 3);
+  b.memory("flash_bwd_preprocess(dO.O, zero dQacc)",
+           Kernel::attention_backward_edges,
+           Category::attention,
+           grad,
+           d.Td * outd * 8);
+  b.attention("flash_attn_bwd(causal)",
+              Kernel::attention_backward,
+              grad,
+              m,
+              d.T,
+              attention_backward_flops(m, s),
+              d.Td * (4 * outd + 4 * kvd) * 2);
+  b.memory("flash_bwd_postprocess_dQ",
+           Kernel::attention_backward_edges,
+           Category::attention,
+           grad,
+           d.Td * outd * 6);
+  b.memory("rope_qk_bwd", Kernel::rope, kElt, grad, d.Td * (outd + kvd) * 4);
+  if (m.qk_norm)
+    b.memory("qk_norm_bwd", Kernel::rmsnorm_backward, kElt, grad, d.Td * (outd + kvd) * 8);
+  b.quantise("cast_dQKV_fp8", Kernel::cast, grad, d.Td * qkvd * 3);
+  b.quantise("transpose_w_qkv", Kernel::weight_transpose, grad, d.Hd * qkvd * 2);
+  b.gemm("qkv_dgrad", kProj, grad, d.T, d.H, qkv);
+  b.quantise("cast_transpose_dQKV", Kernel::cast_transpose, grad, d.Td * qkvd * 3);
+  b.memory("rmsnorm_attn_recompute", Kernel::rmsnorm, kElt, Pass::recompute, d.Td * d.Hd * 6);
+  b.quantise("cast_transpose_x(attn in)", Kernel::cast_transpose, grad, d.Td * d.Hd * 3);
+  b.memory("rmsnorm_attn_bwd", Kernel::rmsnorm_backward, kElt, grad, d.Td * d.Hd * 8);
+}
+
+void grouped_attention_wgrad(BlockBuilder& b, const ModelSpec& m, const ChunkShape& s) {
+  b.wgrad("o_proj_wgrad", kProj, m.hidden, m.num_heads * m.head_dim, s.tokens);
+  b.wgrad("qkv_wgrad", kProj, (m.num_heads + 2 * m.num_kv_heads) * m.head_dim, m.hidden, s.tokens);
+}
+
+}  // namespace moesim
