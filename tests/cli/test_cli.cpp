@@ -250,7 +250,7 @@ TEST_CASE("output that cannot be written: exit 1, one line, nothing left behind"
   }
 }
 
-TEST_CASE("the same input gives the same bytes for any number of threads; the seed matters") {
+TEST_CASE("the same input gives the same bytes for any number of threads, and the seed matters") {
   const Shell shell;
   const std::string run = "build/moesim run scenarios/deepseek-v3-chunk.jsonc --json ";
   const Result one = shell(run + "--threads 1"), four = shell(run + "--threads 4"),
