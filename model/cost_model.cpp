@@ -117,7 +117,8 @@ Cost CostModel::attention_cost(const Op& op, const SmShare& share) const {
                        (static_cast<double>(profile_.gpu.num_sms) / static_cast<double>(a.sms)) *
                        (static_cast<double>(share.compute_sms) / static_cast<double>(gpu_.num_sms));
   const Seconds work = op.flops / (scale * a.rate);
-  const Seconds memory = op.bytes / gpu_.hbm_bandwidth;
+  const Bandwidth profiled = a.bandwidth.value_or(profile_.gpu.hbm_bandwidth);
+  const Seconds memory = op.bytes / ((gpu_.hbm_bandwidth / profile_.gpu.hbm_bandwidth) * profiled);
   const bool seen =
       share.compute_sms == a.sms && op.gemm.n == a.qk_head_dim && op.gemm.k == a.v_head_dim;
   return {a.overhead + std::max(work, memory), seen ? Origin::interpolated : Origin::extrapolated};

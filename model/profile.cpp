@@ -119,11 +119,14 @@ Profile read_profile(const JsonNode& node) {
     if (is_gemm(kernel)) {
       profile.gemm[index] = read_gemm(entry, kernel, profile);
     } else if (is_attention(kernel)) {
-      profile.attention[index] = AttentionModel{entry.flop_rate_at_least("rate", kSlowestWork),
-                                                entry.seconds_at_most("overhead", kLongestOverhead),
-                                                entry.integer("sms", 1, profile.gpu.num_sms),
-                                                entry.integer("qk_head_dim", 1, 65536),
-                                                entry.integer("v_head_dim", 1, 65536)};
+      AttentionModel a;
+      a.rate = entry.flop_rate_at_least("rate", kSlowestWork);
+      if (entry.has("bandwidth")) a.bandwidth = entry.bandwidth("bandwidth");
+      a.overhead = entry.seconds_at_most("overhead", kLongestOverhead);
+      a.sms = entry.integer("sms", 1, profile.gpu.num_sms);
+      a.qk_head_dim = entry.integer("qk_head_dim", 1, 65536);
+      a.v_head_dim = entry.integer("v_head_dim", 1, 65536);
+      profile.attention[index] = a;
     } else {
       MemoryModel m;
       if (entry.has("bandwidth"))

@@ -122,6 +122,40 @@ double attention_rate(const FormulaInputs& in, const Scenario* given) {
   return (op.flops / model.cost(op, {in.whole("sms"), true}).time).in(FLOP_per_s);
 }
 
+// Absorbed latent attention in decoding: one query token for each of `batch` requests with `kv_len`
+// cached tokens of 576 BF16 elements; scores over all 576, values over 512.
+struct DecodeWork {
+  Flop flops;
+  Bytes bytes;
+  Seconds time;
+};
+DecodeWork decode_attention(const FormulaInputs& in, const Scenario* given) {
+  const Scenario& sc = needed(given, in);
+  DecodeWork w;
+  const double cached = in.number("batch") * in.number("kv_len");
+  w.flops = 2 * cached * in.number("heads") * (576 + 512) * FLOP;
+  w.bytes = cached * 576 * 2 * B;
+  const Op op{"",
+              Kernel::attention_decode,
+              Category::attention,
+              Pass::forward,
+              1,
+              {1, 576, 512, in.whole("heads")},
+              w.flops,
+              w.bytes,
+              0};
+  w.time = CostModel(sc.profile, sc.cluster.gpu).cost(op, {sc.cluster.gpu.num_sms, false}).time;
+  return w;
+}
+double decode_rate(const FormulaInputs& in, const Scenario* given) {
+  const DecodeWork w = decode_attention(in, given);
+  return (w.flops / w.time).in(FLOP_per_s);
+}
+double decode_bandwidth(const FormulaInputs& in, const Scenario* given) {
+  const DecodeWork w = decode_attention(in, given);
+  return (w.bytes / w.time).in(B_per_s);
+}
+
 NetworkInventory inventory(const FormulaInputs& in) {
   switch (in.whole("topology")) {
     case 1: return two_level_fat_tree(in.whole("ports"));
@@ -188,6 +222,8 @@ constexpr Row kTable[] = {{"product", product},
                           {"low_latency", low_latency},
                           {"gemm_rate", gemm_rate},
                           {"attention_rate", attention_rate},
+                          {"decode_rate", decode_rate},
+                          {"decode_bandwidth", decode_bandwidth},
                           {"network_endpoints", network_endpoints},
                           {"network_switches", network_switches},
                           {"network_links", network_links},

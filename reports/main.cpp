@@ -11,7 +11,7 @@ namespace {
 using namespace moesim;
 
 constexpr void (*kCommands[])(CLI::App&, CommandContext&) = {
-    add_model_command, add_run_command, add_validate_command};
+    add_model_command, add_run_command, add_validate_command, add_completion_command};
 
 int dispatch(int argc, char** argv) {
   CLI::App app(

@@ -37,6 +37,7 @@ struct CommandContext {
 void add_model_command(CLI::App& app, CommandContext& context);
 void add_run_command(CLI::App& app, CommandContext& context);
 void add_validate_command(CLI::App& app, CommandContext& context);
+void add_completion_command(CLI::App& app, CommandContext& context);
 
 // Adds --json, --quiet, --color, --seed and --threads to a subcommand.
 void add_common_options(CLI::App& command, CommandContext& context);

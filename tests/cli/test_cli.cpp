@@ -163,7 +163,7 @@ TEST_CASE("every command of the README and the guides runs") {
 TEST_CASE("help names an example for each command") {
   const Shell shell;
   CHECK(shell("build/moesim --help").code == 0);
-  for (const char* command : {"model", "run", "validate"}) {
+  for (const char* command : {"model", "run", "validate", "completion"}) {
     const Result help = shell(std::string("build/moesim ") + command + " --help");
     CHECK(help.code == 0);
     CHECK(help.out.find("Example") != std::string::npos);
@@ -289,6 +289,15 @@ TEST_CASE("validate exits with 3 past a tolerance and names the figure") {
   CHECK(json.code == 3);
   CHECK(json.out.find("\"id\": \"X1\"") != std::string::npos);
   CHECK(json.out.find("\"predicted\": 70272.0") != std::string::npos);
+}
+
+TEST_CASE("completion knows the commands and their options") {
+  const Shell shell;
+  const Result result = shell(
+      "build/moesim completion > c.sh; bash -c 'source c.sh; COMP_WORDS=(moesim run --tr); "
+      "COMP_CWORD=2; _moesim; echo ${COMPREPLY[*]}'");
+  CHECK(result.code == 0);
+  CHECK(result.out == "--trace --trace-ranks\n");
 }
 
 TEST_CASE("colour only when asked for") {

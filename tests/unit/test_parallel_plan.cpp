@@ -87,7 +87,7 @@ bool ends_with(const std::string& text, const std::string& end) {
 }  // namespace
 
 TEST_CASE("parallel plan: ranks are numbered pp, dp, cp", "[parallel_plan]") {
-  const ParallelPlan& v3 = shipped_scenario("deepseek-v3-pretrain").phases[0].plan;
+  const ParallelPlan v3 = shipped_scenario("deepseek-v3-pretrain").phases[0].plan;
   CHECK(v3.world() == 2048);
   CHECK(v3.ranks_per_stage() == 128);
   CHECK(v3.num_ep_groups() == 2);
