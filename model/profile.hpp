@@ -44,11 +44,11 @@ struct GemmPoint {
 };
 
 struct AttentionModel {
-  FlopRate rate;                       // sustained, with `sms` SMs
+  FlopRate rate;  // sustained, with `sms` SMs
   Seconds overhead;
   std::int64_t sms = 0;
   std::int64_t qk_head_dim = 0, v_head_dim = 0;  // measured for; others are extrapolated
-  std::optional<Bandwidth> bandwidth = {};  // when memory-bound; absent: the datasheet's
+  std::optional<Bandwidth> bandwidth = {};       // when memory-bound; absent: the datasheet's
 };
 
 struct MemoryModel {

@@ -32,7 +32,8 @@ StageParameters stage_parameters(const ModelSpec& m,
       case LayerKind::moe:
         p.other += static_cast<double>(attention_parameters(m) + layer_norm_parameters(m) +
                                        gate_parameters(m) + shared_expert_parameters(m));
-        p.expert += static_cast<double>(m.moe->num_experts / ep * expert_parameters(m));
+        p.expert += static_cast<double>(m.moe->num_experts) / static_cast<double>(ep) *
+                    static_cast<double>(expert_parameters(m));
         break;
     }
   }

@@ -5,6 +5,8 @@
 namespace moesim {
 namespace {
 
+constexpr std::int16_t kNoLayer = -1;  // an operation that belongs to no MoE layer
+
 class ProgramBuilder {
  public:
   ProgramBuilder(StepProgram& program, const StepContext& context) : p_(program), c_(context) {}
@@ -22,7 +24,7 @@ class ProgramBuilder {
     compute(Block::attention_f, i, false, combine_f_done_);
     attention_f_done_ = num_compute();
     if (moe(*c_.f_layers, i))
-      dispatch_f_done_ = comm(CommKind::dispatch_f, *c_.f_layers, i, attention_f_done_);
+      dispatch_f_done_ = comm(CommKind::dispatch_f, moe_index(*c_.f_layers, i), attention_f_done_);
   }
   void f_ffn(std::size_t i) {
     const bool is_moe = moe(*c_.f_layers, i);
@@ -32,7 +34,7 @@ class ProgramBuilder {
   // Combine follows in stream order after whatever the caller put in between.
   void f_combine(std::size_t i) {
     if (f_combine_pending_)
-      combine_f_done_ = comm(CommKind::combine_f, *c_.f_layers, i, num_compute());
+      combine_f_done_ = comm(CommKind::combine_f, moe_index(*c_.f_layers, i), num_compute());
     f_combine_pending_ = false;
   }
   void f_end() {
@@ -42,18 +44,20 @@ class ProgramBuilder {
                           false,
                           -1,
                           static_cast<std::int16_t>(combine_f_done_)});
-    if (c_.send_f) comm(CommKind::send_f, *c_.f_layers, 0, num_compute());
+    if (c_.send_f) comm(CommKind::send_f, kNoLayer, num_compute());
   }
 
   // --- backward chunk, last layer first ---
   void b_combine(std::size_t i) {
-    b_waits_ =
-        moe(*c_.b_layers, i) ? comm(CommKind::combine_b, *c_.b_layers, i, input_gradient_done_) : 0;
+    b_waits_ = moe(*c_.b_layers, i)
+                   ? comm(CommKind::combine_b, moe_index(*c_.b_layers, i), input_gradient_done_)
+                   : 0;
   }
   void b_ffn(std::size_t i) {
     compute(Block::ffn_b, i, true, b_waits_);
-    b_waits_ = moe(*c_.b_layers, i) ? comm(CommKind::dispatch_b, *c_.b_layers, i, num_compute())
-                                    : b_waits_;
+    b_waits_ = moe(*c_.b_layers, i)
+                   ? comm(CommKind::dispatch_b, moe_index(*c_.b_layers, i), num_compute())
+                   : b_waits_;
   }
   void b_ffn_weight(std::size_t i) { compute(Block::ffn_w, i, true, 0); }
   void b_attention(std::size_t i) {
@@ -62,7 +66,7 @@ class ProgramBuilder {
   }
   void b_attention_weight(std::size_t i) { compute(Block::attention_w, i, true, 0); }
   void b_end() {
-    if (c_.send_b) comm(CommKind::send_b, *c_.b_layers, 0, input_gradient_done_);
+    if (c_.send_b) comm(CommKind::send_b, kNoLayer, input_gradient_done_);
   }
 
  private:
@@ -70,7 +74,7 @@ class ProgramBuilder {
     return c_.expert_parallel && layers[i] == LayerKind::moe;
   }
   static std::int16_t moe_index(const std::vector<LayerKind>& layers, std::size_t i) {
-    if (layers[i] != LayerKind::moe) return -1;
+    if (layers[i] != LayerKind::moe) return kNoLayer;
     return static_cast<std::int16_t>(std::count(
         layers.begin(), layers.begin() + static_cast<std::ptrdiff_t>(i), LayerKind::moe));
   }
@@ -84,8 +88,8 @@ class ProgramBuilder {
                           moe_index(layers, i),
                           static_cast<std::int16_t>(wait_comm)});
   }
-  int comm(CommKind kind, const std::vector<LayerKind>& layers, std::size_t i, int wait_compute) {
-    p_.comm.push_back({kind, moe_index(layers, i), static_cast<std::int16_t>(wait_compute)});
+  int comm(CommKind kind, std::int16_t moe_layer, int wait_compute) {
+    p_.comm.push_back({kind, moe_layer, static_cast<std::int16_t>(wait_compute)});
     return static_cast<int>(p_.comm.size());
   }
 

@@ -22,20 +22,20 @@ std::string chrome_trace(const std::vector<Span>& spans) {
   // Names are our own labels: letters, digits, brackets, spaces, no character that JSON would
   // escape.
   std::string out = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
-  bool first = true;
   std::int64_t last_rank = -1;
   for (const Span& span : spans) {
     if (span.rank != last_rank) {
       last_rank = span.rank;
       const std::string rank = std::to_string(span.rank);
-      for (const auto& [thread, name] :
-           {std::pair<int, const char*>{0, "compute"}, {1, "communication"}})
-        out += std::string(first ? "" : ",\n") +
-               "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":" + rank +
-               ",\"tid\":" + std::to_string(thread) + ",\"args\":{\"name\":\"" + name + "\"}}",
-            first = false;
-      out += ",\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":" + rank +
-             ",\"args\":{\"name\":\"rank " + rank + "\"}}";
+      if (out.back() == '}') out += ",\n";
+      out += R"({"ph":"M","name":"process_name","pid":)" + rank;
+      out += R"(,"args":{"name":"rank )" + rank + "\"}}";
+      for (const char* thread :
+           {R"("tid":0,"args":{"name":"compute"}})", R"("tid":1,"args":{"name":"communication"}})"})
+        out +=
+            ",\n"
+            R"({"ph":"M","name":"thread_name","pid":)" +
+            rank + "," + thread;
     }
     out += ",\n{\"ph\":\"X\",\"name\":\"" + span.name + "\",\"pid\":" + std::to_string(span.rank) +
            ",\"tid\":" + (span.stream == StreamKind::compute ? "0" : "1") +

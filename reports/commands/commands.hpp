@@ -15,7 +15,7 @@ class App;
 namespace moesim {
 
 // Exit codes (docs/architecture.md).
-enum ExitCode : int { kDone = 0, kRefused = 1, kBadInput = 2, kPastTolerance = 3, kInfeasible = 4 };
+inline constexpr int kDone = 0, kRefused = 1, kBadInput = 2, kPastTolerance = 3, kInfeasible = 4;
 
 enum class Color { automatic, always, never };
 

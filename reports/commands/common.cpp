@@ -67,10 +67,11 @@ void print_markdown(const std::string& text, const CommonOptions& options) {
   std::istringstream lines(text);
   std::string colored;
   for (std::string line; std::getline(lines, line);) {
-    const char* style = line.rfind("#", 0) == 0           ? "\033[1m"
+    line += '\n';
+    const char* style = line.front() == '#'               ? "\033[1m"
                         : line.rfind("> Warning", 0) == 0 ? "\033[33m"
                                                           : nullptr;
-    colored += style != nullptr ? style + line + "\033[0m\n" : line + "\n";
+    colored += style != nullptr ? style + line + "\033[0m" : line;
   }
   print(colored);
 }

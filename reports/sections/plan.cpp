@@ -9,14 +9,14 @@ std::string range(std::int64_t first, std::int64_t last) {
 }
 
 std::string layers_text(const std::vector<LayerKind>& layers) {
-  static const char* const names[] = {"embedding", "dense", "MoE", "MTP projection", "head"};
+  static const char* const kNames[] = {"embedding", "dense", "MoE", "MTP projection", "head"};
   std::string text;
   for (std::size_t i = 0; i < layers.size();) {
     std::size_t n = i;
     while (n < layers.size() && layers[n] == layers[i]) ++n;
     text += (text.empty() ? "" : " + ") +
             (n - i > 1 ? std::to_string(n - i) + " " : std::string()) +
-            names[static_cast<std::size_t>(layers[i])];
+            kNames[static_cast<std::size_t>(layers[i])];
     i = n;
   }
   return text;

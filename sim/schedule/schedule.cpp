@@ -9,8 +9,8 @@ namespace moesim {
 extern const Schedule kOneFOneB, kDualPipe, kOverlappedPair;
 
 const Schedule& schedule_of(ScheduleKind kind) {
-  static const Schedule* const table[] = {&kOneFOneB, &kDualPipe, &kOverlappedPair};
-  for (const Schedule* schedule : table)
+  static const Schedule* const kTable[] = {&kOneFOneB, &kDualPipe, &kOverlappedPair};
+  for (const Schedule* schedule : kTable)
     if (schedule->kind == kind) return *schedule;
   throw std::logic_error("schedule missing from the table");
 }

@@ -205,8 +205,12 @@ TEST_CASE("cost model: twice the rates and no overheads take half the time", "[c
       g->store = f * g->store;
       g->overhead = 0 * s;
     }
-    for (auto& a : p.attention)
-      if (a) *a = {f * a->rate, 0 * s, a->sms, a->qk_head_dim, a->v_head_dim};
+    for (auto& a : p.attention) {
+      if (!a) continue;
+      a->rate = f * a->rate;
+      a->overhead = 0 * s;
+      if (a->bandwidth) a->bandwidth = f * *a->bandwidth;
+    }
     for (auto& m : p.memory) {
       if (!m) continue;
       m->overhead = 0 * s;

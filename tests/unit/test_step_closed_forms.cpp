@@ -16,6 +16,12 @@ namespace {
 
 std::size_t at(Kernel kernel) { return static_cast<std::size_t>(kernel); }
 
+MemoryModel takes_no_time() {
+  MemoryModel memory;
+  memory.sms = 112;
+  return memory;
+}
+
 // Transfers take no time at all, latencies and the casts before them included.
 Scenario without_communication(Scenario s) {
   s.cluster.nic_bandwidth = 1e20 * TB_per_s;
@@ -24,7 +30,7 @@ Scenario without_communication(Scenario s) {
   s.profile.gpu.nvlink_bandwidth = s.cluster.gpu.nvlink_bandwidth;
   s.profile.comm.layout = 0 * moesim::s;
   s.profile.comm.cast_per_sm = 1e20 * TB_per_s;
-  s.profile.memory[at(Kernel::cast)] = MemoryModel{{}, 0 * moesim::s, 112};
+  s.profile.memory[at(Kernel::cast)] = takes_no_time();
   return s;
 }
 
@@ -36,7 +42,7 @@ Scenario with_equal_stages(Scenario s) {
     gpu->hbm_bandwidth = 1e20 * TB_per_s;
   }
   for (auto& memory : s.profile.memory)
-    if (memory) *memory = MemoryModel{{}, 0 * moesim::s, 112};
+    if (memory) *memory = takes_no_time();
   s.profile.gemm[at(Kernel::gemm_bf16)].reset();
   s.profile.launch_gap = s.profile.chunk_startup = 0 * moesim::s;
   return s;
@@ -268,6 +274,7 @@ TEST_CASE("step: twice every rate and half every latency take half the time", "[
       if (!a) continue;
       a->rate = 2 * a->rate;
       a->overhead = a->overhead / 2;
+      if (a->bandwidth) a->bandwidth = 2 * *a->bandwidth;
     }
     for (auto& m : two.profile.memory) {
       if (!m) continue;
