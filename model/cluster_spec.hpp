@@ -56,9 +56,8 @@ GpuSpec read_gpu_spec(const JsonNode& node);
 ClusterSpec read_cluster_spec(const JsonNode& node);
 
 // Switches, links and cost of a network built from switches of `ports` ports, as counted by the
-// topology's own arithmetic
-// ("Insights into DeepSeek-V3", ISCA'25, Table 3; Slim Fly: Besta & Hoefler, SC'14; dragonfly: Kim
-// et al., ISCA'08).
+// topology's own arithmetic ("Insights into DeepSeek-V3", ISCA'25, Table 3; Slim Fly: Besta &
+// Hoefler, SC'14; dragonfly: Kim et al., ISCA'08).
 struct NetworkInventory {
   std::int64_t endpoints = 0, switches = 0,
                links = 0;  // links between switches; endpoint cables are not counted

@@ -163,6 +163,7 @@ void read_moe(ObjectReader& reader, Family family, ModelSpec& model) {
     for (std::size_t i = 0; i < layers; ++i)
       model.layer_is_moe[i] =
           static_cast<std::int64_t>(i) >= first_dense && static_cast<std::int64_t>(i) % every == 0;
+    moe.group_scored_by_best = model.model_type == "deepseek_v2";
     moe.num_groups = reader.integer_or("n_group", 1, moe.num_experts, 1);
     moe.max_groups = reader.integer_or("topk_group", 1, moe.num_groups, moe.num_groups);
     if (moe.num_experts % moe.num_groups != 0)

@@ -38,6 +38,9 @@ struct MoeSpec {
   std::int64_t shared_intermediate = 0;  // width of all shared experts together; 0: none
   std::int64_t num_groups = 1;           // expert groups (a group is placed on one node)
   std::int64_t max_groups = 1;           // groups a token may visit
+  // A group's score: its best affinity (V2, section 2.1.2, device-limited routing), or the sum of
+  // its best top_k / max_groups (V3, section 2.1.2, node-limited routing).
+  bool group_scored_by_best = false;
 };
 
 struct ModelSpec {

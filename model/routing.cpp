@@ -35,7 +35,8 @@ std::int64_t distinct_units(const std::vector<std::int64_t>& experts, std::int64
 std::vector<std::int64_t> select_experts(const std::vector<double>& affinity,
                                          std::int64_t top_k,
                                          std::int64_t num_groups,
-                                         std::int64_t max_groups) {
+                                         std::int64_t max_groups,
+                                         std::int64_t score_experts) {
   const auto num_experts = static_cast<std::int64_t>(affinity.size());
   const std::int64_t group_size = num_experts / num_groups;
   auto better = [&](std::int64_t a, std::int64_t b) {  // higher affinity first, then lower index
@@ -48,7 +49,8 @@ std::vector<std::int64_t> select_experts(const std::vector<double>& affinity,
     candidates.resize(static_cast<std::size_t>(num_experts));
     std::iota(candidates.begin(), candidates.end(), 0);
   } else {
-    const std::int64_t best = std::max<std::int64_t>(1, top_k / max_groups);
+    const std::int64_t best =
+        score_experts > 0 ? score_experts : std::max<std::int64_t>(1, top_k / max_groups);
     std::vector<std::pair<double, std::int64_t>> groups;
     std::vector<std::int64_t> members(static_cast<std::size_t>(group_size));
     for (std::int64_t g = 0; g < num_groups; ++g) {
@@ -83,7 +85,8 @@ RoutingSampler::RoutingSampler(const MoeSpec& moe,
   double nodes = 0, ranks = 0, pairs_within = 0;
   for (std::int64_t t = 0; t < kStatisticsTokens; ++t) {
     for (double& a : affinity) a = random.normal();
-    const auto chosen = select_experts(affinity, moe.top_k, moe.num_groups, spec.max_groups);
+    const auto chosen = select_experts(
+        affinity, moe.top_k, moe.num_groups, spec.max_groups, moe.group_scored_by_best ? 1 : 0);
     nodes +=
         static_cast<double>(distinct_units(chosen, experts_per_rank * placement.ranks_per_node));
     ranks += static_cast<double>(distinct_units(chosen, experts_per_rank));

@@ -3,19 +3,18 @@
 //
 // Selection is DeepSeek-V3's (section 2.1.2): affinities per expert; a group's score is the sum of
 // its best top_k/max_groups affinities; the best max_groups groups are kept and the best top_k
-// experts chosen among them. Affinities are independent and identically distributed here (every
-// expert equally popular), unless a coefficient of variation of the popularity is given; learned
-// popularity, correlation and replay come with the routing simulator that will replace this
-// sampler.
+// experts chosen among them (V2 scores a group by its best expert alone). Affinities are
+// independent and identically distributed here (every expert equally popular), unless a coefficient
+// of variation of the popularity is given; learned popularity, correlation and replay come with the
+// routing simulator that will replace this sampler.
 //
 // Two levels, so that a 2,048-rank step needs no billions of gate decisions:
 //   1. token level: a few thousand tokens are routed one by one; from them the mean number of nodes
-//   and ranks a token
-//      visits and the covariance of expert indicators within and between groups (all others are
-//      equal by symmetry);
+//      and ranks a token visits and the covariance of expert indicators within and between groups
+//      (all others are equal by symmetry);
 //   2. group level: expert counts of N tokens are drawn from the normal law with exactly that mean
-//   and covariance (central
-//      limit; N is 262,144 for EP64 x 4096 tokens). Counts sum to tokens x top_k exactly.
+//      and covariance (central limit; N is 262,144 for EP64 x 4096 tokens). Counts sum to tokens x
+//      top_k exactly.
 #pragma once
 
 #include <cstdint>
@@ -45,11 +44,13 @@ struct ExpertPlacement {
 };
 
 // Chooses top_k experts for each token from a row of affinities. Ties: the lowest index wins.
-// affinity: [num_experts]; returns expert ids in ascending order.
+// affinity: [num_experts]; returns expert ids in ascending order. `score_experts`: how many of a
+// group's best affinities are summed into its score; 0 means V3's top_k / max_groups.
 std::vector<std::int64_t> select_experts(const std::vector<double>& affinity,
                                          std::int64_t top_k,
                                          std::int64_t num_groups,
-                                         std::int64_t max_groups);
+                                         std::int64_t max_groups,
+                                         std::int64_t score_experts = 0);
 
 // Means and covariances of one token's choice.
 struct TokenStatistics {

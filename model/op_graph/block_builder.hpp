@@ -91,17 +91,6 @@ class BlockBuilder {
            pass,
            elements * (fp8_ ? 5 : 6));
   }
-  // SwiGLU with its cast fused in; without FP8 it only computes.
-  void swiglu(std::string_view name,
-              Pass pass,
-              double elements_bytes_fp8,
-              double elements_bytes_bf16) {
-    memory(name,
-           Kernel::swiglu,
-           fp8_ ? Category::quantise : Category::elementwise,
-           pass,
-           fp8_ ? elements_bytes_fp8 : elements_bytes_bf16);
-  }
   void small(std::string_view name, Category category, Pass pass, double launches) {
     memory(name, Kernel::small, category, pass, 0, launches);
   }

@@ -6,9 +6,8 @@
 
 namespace moesim {
 
-// attention_flops.cpp
-// Scores and their values: causal, so half the context on average; the sequence is balanced over
-// the context-parallel ranks.
+// attention_flops.cpp Scores and their values: causal, so half the context on average; the sequence
+// is balanced over the context-parallel ranks.
 double attention_forward_flops(const ModelSpec& model, const ChunkShape& shape);
 // Five products: S = QK^T again, dV, dP, dQ, dK; three of width head_dim, two of the value width.
 double attention_backward_flops(const ModelSpec& model, const ChunkShape& shape);

@@ -51,7 +51,7 @@ profile.json: "sms": [112, 132]} => "sms": [112, 132], "groups": [1, 8]}
 profile.json: "max_pct": 14.9 => "max_pct": 14.9, "mean_pct": 3
     profile.json: /kernels/gemm_bf16/error: unknown key "mean_pct"; did you mean "max_pct"?
 profile.json: "sms": 130 => "sms": 130, "heads": 128
-    profile.json: /kernels/attention_forward: unknown key "heads"; known: error, overhead, qk_head_dim, rate, sms, source, v_head_dim
+    profile.json: /kernels/attention_forward: unknown key "heads"; known: bandwidth, error, overhead, qk_head_dim, rate, sms, source, v_head_dim
 profile.json: "sms": 111 => "sms": 111, "rows": 1
     profile.json: /kernels/cast: unknown key "rows"; known: bandwidth, error, overhead, sms, source
 profile.json: "layout": "97 us" => "layout": "97 us", "layuot": "1 us"

@@ -331,3 +331,10 @@ TEST_CASE("routing: unequal popularity stays with the expert", "[routing]") {
   CHECK(same_layer < 0.02);
   CHECK(other_layer > 0.1);
 }
+
+TEST_CASE("routing: V2 scores a group by its best expert, V3 by the sum of its best") {
+  // Three groups of three; a token may visit one and takes two experts.
+  const std::vector<double> affinity = {0.9, 0.1, 0.0, 0.6, 0.5, 0.0, 0.2, 0.2, 0.2};
+  CHECK(select_experts(affinity, 2, 3, 1, 1) == std::vector<std::int64_t>{0, 1});  // best 0.9
+  CHECK(select_experts(affinity, 2, 3, 1) == std::vector<std::int64_t>{3, 4});     // 1.1 > 1.0
+}
