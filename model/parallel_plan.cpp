@@ -71,6 +71,10 @@ void check_plan(const ObjectReader& reader,
       plan.schedule != ScheduleKind::overlapped_pair)
     reader.fail("fallback_schedule",
                 "an overlapped pair cannot stand in for a pipeline; expected \"1f1b\"");
+  if (plan.comm_sms == 0 && plan.ep > 1 && plan.schedule != ScheduleKind::one_f_one_b)
+    reader.fail("comm_sms",
+                "is 0, but this schedule runs dispatch and combine beside compute kernels and they "
+                "need SMs of their own; expected at least 1");
   if (plan.comm_sms >= cluster.gpu.num_sms)
     reader.fail("comm_sms",
                 std::to_string(plan.comm_sms) + " leaves no SM of " +

@@ -72,6 +72,7 @@ StageCosts::StageCosts(const Scenario& scenario,
   if (plan.recipe == Recipe::fp8_block) {  // gradient rows are cast to FP8 on the communication
                                            // stream before they leave
     const Bytes cast = static_cast<double>(shape_.tokens * m.hidden * 3) * B;
+    // Without communication SMs nothing overlaps (the plan is refused otherwise): never used.
     cast_beside_ = plan.comm_sms > 0
                        ? to_tick(cast / (static_cast<double>(plan.comm_sms) * comm_.cast_per_sm))
                        : 0;

@@ -339,6 +339,8 @@ tiny.json: "n_routed_experts": 16 => "n_routed_experts": 12
     scenario.json: /plan/ep: 6 is more than one node of 4 GPUs but not whole nodes
 scenario.json: "comm_sms": 20 => "comm_sms": 132
     scenario.json: /plan/comm_sms: 132 leaves no SM of 132 for compute
+scenario.json: "comm_sms": 20 => "comm_sms": 0
+    scenario.json: /plan/comm_sms: is 0, but this schedule runs dispatch and combine beside compute kernels and they need SMs of their own; expected at least 1
 gpu.json: "fp8": "1979 TFLOP/s",  =>
     scenario.json: /plan/recipe: "fp8_block", but the X100 has no FP8 tensor cores; expected "bf16"
 scenario.json: [2, 2] => [2, 2, 0]
