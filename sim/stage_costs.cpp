@@ -55,13 +55,12 @@ StageCosts::StageCosts(const Scenario& scenario,
   links_ = link_rates(scenario.cluster, comm_);
   if (m.moe) {
     message_ = expert_message(m, plan.recipe);
-    sampler_.emplace_back(
-        *m.moe,
-        phase.routing,
-        ExpertPlacement{plan.ep, std::min(plan.ep, scenario.cluster.gpus_per_node)},
-        scenario.seed);
-    mean_load_ = sampler_[0].balanced(shape_.tokens).load;
-    nic_rows_sent_ = sampler_[0].balanced(shape_.tokens).nic_rows_received;
+    sampler_.emplace(*m.moe,
+                     phase.routing,
+                     ExpertPlacement{plan.ep, std::min(plan.ep, scenario.cluster.gpus_per_node)},
+                     scenario.seed);
+    mean_load_ = sampler_->balanced(shape_.tokens).load;
+    nic_rows_sent_ = sampler_->balanced(shape_.tokens).nic_rows_received;
   }
   const Bytes activations = static_cast<double>(shape_.tokens * m.hidden * 2) * B;
   const bool neighbours_in_node =
@@ -115,11 +114,11 @@ void StageCosts::draw_loads(const TrainingPhase& phase,
                  layer =
                      first_layer + static_cast<std::int64_t>(i % std::max<std::size_t>(1, layers));
       if (folded) {
-        drawn[i] = {sampler_[0].balanced(shape_.tokens)};
+        drawn[i] = {sampler_->balanced(shape_.tokens)};
         return;
       }
       for (std::int64_t group = 0; group < plan.num_ep_groups(); ++group) {
-        auto ranks = sampler_[0].sample(shape_.tokens, group, layer, mb);
+        auto ranks = sampler_->sample(shape_.tokens, group, layer, mb);
         drawn[i].insert(drawn[i].end(), ranks.begin(), ranks.end());
       }
     });

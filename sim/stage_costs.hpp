@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "model/block_cost.hpp"
@@ -56,12 +57,9 @@ class StageCosts {
 
   std::int64_t ranks_per_stage() const { return ranks_per_stage_; }  // simulated ones
   const std::vector<std::vector<LayerKind>>& stages() const { return stages_; }
-  const ChunkShape& shape() const { return shape_; }
-  const RankLoad& mean_load() const { return mean_load_; }
-  const RoutingSampler* sampler() const { return sampler_.empty() ? nullptr : &sampler_.front(); }
-  double max_over_mean_rows() const {
-    return max_over_mean_rows_;
-  }  // of ranks, over all loads drawn
+  const std::optional<RoutingSampler>& sampler() const { return sampler_; }  // none without experts
+  // Rows of the fullest rank over the mean, over all loads drawn.
+  double max_over_mean_rows() const { return max_over_mean_rows_; }
   std::int64_t num_microbatches() const { return num_microbatches_; }
 
  private:
@@ -83,7 +81,7 @@ class StageCosts {
   std::vector<std::vector<LayerKind>> stages_;
   ChunkShape shape_;
   RankLoad mean_load_;
-  std::vector<RoutingSampler> sampler_;  // none without experts
+  std::optional<RoutingSampler> sampler_;
   std::int64_t ranks_per_stage_ = 1, num_microbatches_ = 0;
   std::vector<StageLoads> stage_loads_;
   std::vector<double> received_of_class_;  // tokens received

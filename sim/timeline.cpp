@@ -18,7 +18,8 @@ std::string micros(Tick t) {
 
 }  // namespace
 
-std::string chrome_trace(const std::vector<Span>& spans) {
+std::string chrome_trace(const std::vector<Span>& spans,
+                         const std::function<std::string(std::int64_t)>& rank_name) {
   // Names are our own labels: letters, digits, brackets, spaces, no character that JSON would
   // escape.
   std::string out = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
@@ -29,7 +30,7 @@ std::string chrome_trace(const std::vector<Span>& spans) {
       const std::string rank = std::to_string(span.rank);
       if (out.back() == '}') out += ",\n";
       out += R"({"ph":"M","name":"process_name","pid":)" + rank;
-      out += R"(,"args":{"name":"rank )" + rank + "\"}}";
+      out += R"(,"args":{"name":")" + rank_name(span.rank) + "\"}}";
       for (const char* thread :
            {R"("tid":0,"args":{"name":"compute"}})", R"("tid":1,"args":{"name":"communication"}})"})
         out +=

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -57,7 +58,9 @@ struct Timeline {
   std::array<double, kNumLosses> seconds_by_loss{};
 };
 
-// Chrome / Perfetto trace events, one process per rank, one thread per stream.
-std::string chrome_trace(const std::vector<Span>& spans);
+// Chrome / Perfetto trace events, one process per rank, one thread per stream. `rank_name` says
+// what a rank's process is called.
+std::string chrome_trace(const std::vector<Span>& spans,
+                         const std::function<std::string(std::int64_t)>& rank_name);
 
 }  // namespace moesim

@@ -80,6 +80,13 @@ std::vector<std::int64_t> default_trace_ranks(
   return ranks;
 }
 
+std::string rank_name(const ParallelPlan& plan, std::int64_t rank) {
+  const RankCoordinates c = coordinates_of(plan, rank);
+  return "rank " + std::to_string(rank) + " (pp " + std::to_string(c.pp) + ", dp " +
+         std::to_string(c.dp) + ", cp " + std::to_string(c.cp) + ", expert group " +
+         std::to_string(c.ep_group) + ", expert rank " + std::to_string(c.ep_rank) + ")";
+}
+
 int run(const Options& options, const CommandContext& context) {
   const fs::path path = options.scenario;
   Settings settings = parse_settings(options.settings);
@@ -115,7 +122,9 @@ int run(const Options& options, const CommandContext& context) {
   write_markdown(make_report(input), markdown);
 
   if (!options.trace_file.empty())
-    write_file(options.trace_file, chrome_trace(result.phases.front().step.timeline.spans));
+    write_file(options.trace_file,
+               chrome_trace(result.phases.front().step.timeline.spans,
+                            [&plan](std::int64_t rank) { return rank_name(plan, rank); }));
   if (!options.output_folder.empty()) {
     std::error_code error;
     fs::create_directories(options.output_folder, error);
