@@ -78,6 +78,13 @@ double two_hop_bandwidth(const FormulaInputs& in, const Scenario* given) {
   return (rows * row / t).in(B_per_s);
 }
 
+// What a link class sustains under the scenario's profile: 0 NVLink, 1 NIC.
+double link_rate(const FormulaInputs& in, const Scenario* given) {
+  const Scenario& sc = needed(given, in);
+  const LinkRates rates = link_rates(sc.cluster, sc.profile.comm);
+  return (in.whole("nic") != 0 ? rates.nic : rates.nvlink).in(B_per_s);
+}
+
 double low_latency(const FormulaInputs& in, const Scenario* given) {
   const Scenario& sc = needed(given, in);
   return low_latency_time(sc.cluster,
@@ -220,6 +227,7 @@ constexpr Row kTable[] = {{"product", product},
                           {"dualpipe_count", schedule_count},
                           {"two_hop_bandwidth", two_hop_bandwidth},
                           {"low_latency", low_latency},
+                          {"link_rate", link_rate},
                           {"gemm_rate", gemm_rate},
                           {"attention_rate", attention_rate},
                           {"decode_rate", decode_rate},
