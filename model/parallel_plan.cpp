@@ -207,6 +207,11 @@ ParallelPlan read_parallel_plan(const JsonNode& node,
   return plan;
 }
 
+ChunkShape chunk_shape(const ModelSpec& model, const ParallelPlan& plan, std::int64_t seq_len) {
+  const std::int64_t local_experts = model.moe ? model.moe->num_experts / plan.ep : 0;
+  return {seq_len / plan.cp, seq_len, plan.cp, local_experts, plan.recipe};
+}
+
 std::vector<std::vector<LayerKind>> stage_layers(const ParallelPlan& plan, const ModelSpec& model) {
   std::vector<std::vector<LayerKind>> stages;
   if (plan.schedule == ScheduleKind::overlapped_pair) {  // the model's last layers only, no ends

@@ -52,6 +52,9 @@ ParallelPlan read_parallel_plan(const JsonNode& node,
                                 const ModelSpec& model,
                                 const ClusterSpec& cluster);
 
+// One microbatch (a sequence) on one rank of this plan.
+ChunkShape chunk_shape(const ModelSpec& model, const ParallelPlan& plan, std::int64_t seq_len);
+
 // What each pipeline stage consists of, in forward order: [pp][...]. The embedding opens stage 0;
 // the last stage closes with the head and, for each MTP module, projection, one more layer and one
 // more pass of the head (V3, section 2.2).

@@ -197,10 +197,12 @@ void check_batch(const ObjectReader& reader, const TrainingPhase& phase) {
                 std::to_string(phase.seq_len) + " is not divisible by cp " + std::to_string(p.cp));
 }
 
-// A ramp grows the batch linearly in tokens; it is cut into `num_stages` stretches of equal tokens,
-// each at its middle batch rounded to what the plan can run.
+// `index`: of the phase the ramp opens. A ramp grows the batch linearly in tokens; it is cut into
+// `num_stages` stretches of equal tokens, each at its middle batch rounded to what the plan can
+// run.
 void add_ramp(ObjectReader& ramp,
               const TrainingPhase& full,
+              std::size_t index,
               std::vector<TrainingPhase>& phases,
               double& tokens_left) {
   const std::int64_t from = ramp.integer("from_batch", 1, full.batch);
@@ -217,6 +219,7 @@ void add_ramp(ObjectReader& ramp,
     const double batch =
         static_cast<double>(from) + middle * static_cast<double>(full.batch - from);
     TrainingPhase stage = full;
+    stage.ramp_of = index;
     stage.batch =
         std::max<std::int64_t>(unit, std::llround(batch / static_cast<double>(unit)) * unit);
     stage.name =
@@ -281,7 +284,7 @@ std::vector<TrainingPhase> read_phases(ObjectReader& scenario,
     if (ramp != nullptr) {
       ObjectReader ramp_reader(*ramp);
       double left = phase.tokens;
-      add_ramp(ramp_reader, phase, ramps, left);
+      add_ramp(ramp_reader, phase, main.size(), ramps, left);
       phase.tokens = left;
     }
     main.push_back(std::move(phase));

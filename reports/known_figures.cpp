@@ -101,10 +101,16 @@ void FigureEvaluator::add_run(const std::string& scenario, JsonValue document) {
   runs_.emplace(scenario, std::move(document));
 }
 
+const Scenario& FigureEvaluator::scenario_of(const std::string& name) {
+  auto it = scenarios_.find(name);
+  if (it == scenarios_.end()) it = scenarios_.emplace(name, read_scenario(folder_ / name)).first;
+  return it->second;
+}
+
 const JsonValue& FigureEvaluator::run_of(const std::string& name) {
   auto it = runs_.find(name);
   if (it == runs_.end()) {
-    const Scenario scenario = read_scenario(folder_ / name);
+    const Scenario& scenario = scenario_of(name);
     RunOptions options;
     options.simulation.num_threads = num_threads_;
     it = runs_.emplace(name, run_json(scenario, run_scenario(scenario, options))).first;
@@ -124,10 +130,8 @@ KnownRow FigureEvaluator::evaluate(const KnownFigure& f) {
   if (!f.unpredicted.empty()) return row;
   double value = 0;
   if (!f.formula.empty()) {
-    std::optional<Scenario> scenario;
-    if (!f.scenario.empty()) scenario = read_scenario(folder_ / f.scenario);
-    value = evaluate_formula(
-        f.formula, FormulaInputs(f.inputs, f.file), scenario ? &*scenario : nullptr);
+    const Scenario* scenario = f.scenario.empty() ? nullptr : &scenario_of(f.scenario);
+    value = evaluate_formula(f.formula, FormulaInputs(f.inputs, f.file), scenario);
   } else {
     const JsonValue& document = f.scenario.empty() ? model_of(f.model) : run_of(f.scenario);
     for (const auto& [pointer, weight] : f.terms) {

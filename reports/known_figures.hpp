@@ -21,6 +21,7 @@
 
 #include "model/json_reader.hpp"
 #include "model/json_writer.hpp"
+#include "model/scenario.hpp"
 
 namespace moesim {
 
@@ -62,10 +63,12 @@ class FigureEvaluator {
   void add_run(const std::string& scenario, JsonValue document);
 
  private:
+  const Scenario& scenario_of(const std::string& scenario);
   const JsonValue& run_of(const std::string& scenario);
   const JsonValue& model_of(const std::string& model);
   std::filesystem::path folder_;
   int num_threads_;
+  std::map<std::string, Scenario> scenarios_;
   std::map<std::string, JsonValue> runs_, models_;
 };
 

@@ -63,12 +63,13 @@ void measure(const Scenario& scenario, PhaseResult& r) {
   r.num_steps = phase.tokens / step_tokens;
   r.tokens_per_s = step_tokens / r.step_time.in(s);
   r.tokens_per_s_per_gpu = r.tokens_per_s / gpus;
-  r.gpu_hours = r.num_steps * r.step_time.in(hour)*gpus;
+  r.gpu_hours = gpus * r.num_steps * r.step_time.in(hour);
   r.flops_causal = flops_per_token(scenario.model, phase.seq_len, AttentionConvention::causal);
   r.flops_non_causal =
       flops_per_token(scenario.model, phase.seq_len, AttentionConvention::non_causal);
-  r.flops_per_s_per_gpu_causal = r.flops_causal.training().in(FLOP)*r.tokens_per_s_per_gpu;
-  r.flops_per_s_per_gpu_non_causal = r.flops_non_causal.training().in(FLOP)*r.tokens_per_s_per_gpu;
+  r.flops_per_s_per_gpu_causal = r.tokens_per_s_per_gpu * r.flops_causal.training().in(FLOP);
+  r.flops_per_s_per_gpu_non_causal =
+      r.tokens_per_s_per_gpu * r.flops_non_causal.training().in(FLOP);
   r.mfu_causal = r.flops_per_s_per_gpu_causal / scenario.cluster.gpu.peak_bf16.in(FLOP_per_s);
   r.mfu_non_causal =
       r.flops_per_s_per_gpu_non_causal / scenario.cluster.gpu.peak_bf16.in(FLOP_per_s);

@@ -5,17 +5,12 @@
 namespace moesim {
 namespace {
 
-std::vector<RankMemory> memory_of(const Scenario& scenario, const TrainingPhase& phase) {
+// `load`: what an average rank gets in a MoE layer.
+std::vector<RankMemory> memory_of(const Scenario& scenario,
+                                  const TrainingPhase& phase,
+                                  const RankLoad& load) {
   const ParallelPlan& plan = phase.plan;
-  ChunkShape shape{phase.seq_len / plan.cp, phase.seq_len, plan.cp, 0, plan.recipe};
-  RankLoad load;
-  if (scenario.model.moe) {
-    shape.local_experts = scenario.model.moe->num_experts / plan.ep;
-    const ExpertPlacement placement{plan.ep, std::min(plan.ep, scenario.cluster.gpus_per_node)};
-    load = RoutingSampler(*scenario.model.moe, phase.routing, placement, scenario.seed)
-               .balanced(shape.tokens)
-               .load;
-  }
+  const ChunkShape shape = chunk_shape(scenario.model, plan, phase.seq_len);
   const Schedule& schedule = schedule_of(plan.schedule);
   const auto layers = stage_layers(plan, scenario.model);
   auto chunk_bytes = [&](std::int64_t stage) {
@@ -43,10 +38,10 @@ PhaseResult run_phase(const Scenario& scenario,
   result.phase = phase;
   result.refusal = schedule_refusal(phase);
   if (!result.refusal.empty()) return result;
-  result.memory = memory_of(scenario, phase);
+  result.step = simulate_step(scenario, phase, costs, options);
+  result.memory = memory_of(scenario, phase, result.step.mean_load);
   for (const RankMemory& rank : result.memory)
     result.fits = result.fits && rank.total() <= scenario.cluster.gpu.hbm;
-  result.step = simulate_step(scenario, phase, costs, options);
   measure(scenario, result);
   return result;
 }
@@ -74,8 +69,7 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
     const PhaseResult& result = run.phases.back();
     run.feasible = run.feasible && result.refusal.empty() && result.fits;
     run.gpu_hours += result.gpu_hours;
-    const bool ramp_of_main = phase.name.rfind(scenario.phases[0].name + ", batch ramp", 0) == 0;
-    if (i == 0 || ramp_of_main) run.gpu_hours_simulated_main += result.gpu_hours;
+    if (i == 0 || phase.ramp_of == std::size_t{0}) run.gpu_hours_simulated_main += result.gpu_hours;
   }
   run.cost_usd = (scenario.cluster.price * (run.gpu_hours * hour)).in(USD);
 

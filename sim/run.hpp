@@ -1,5 +1,5 @@
 // Every stage, in order. A scenario is read (model/scenario), then for each phase of the run:
-// memory is counted, the step is simulated, the step is measured; then hours and dollars are added
+// the step is simulated, memory is counted, the step is measured; then hours and dollars are added
 // up. reports/ turns the result into text.
 #pragma once
 

@@ -407,6 +407,7 @@ StepResult simulate_step(const Scenario& scenario,
   std::stable_sort(result.timeline.spans.begin(),
                    result.timeline.spans.end(),
                    [](const Span& a, const Span& b) { return a.rank < b.rank; });
+  result.mean_load = costs.mean_load();
   if (const auto& sampler = costs.sampler()) {
     result.nodes_per_token = sampler->statistics().nodes_per_token;
     result.ranks_per_token = sampler->statistics().ranks_per_token;

@@ -45,6 +45,7 @@ struct StepResult {
   std::int64_t num_simulated_ranks = 0;
   std::uint64_t num_events = 0;
   // From routing and costs, for the report.
+  RankLoad mean_load;  // of an average rank in a MoE layer
   double nodes_per_token = 0, ranks_per_token = 0, max_over_mean_rows = 1;
 };
 

@@ -46,11 +46,7 @@ StageCosts::StageCosts(const Scenario& scenario,
   stages_ = stage_layers(plan, m);
   num_microbatches_ = phase.batch / plan.dp;
   ranks_per_stage_ = folded ? 1 : plan.ranks_per_stage();
-  shape_ = {phase.seq_len / plan.cp,
-            phase.seq_len,
-            plan.cp,
-            m.moe ? m.moe->num_experts / plan.ep : 0,
-            plan.recipe};
+  shape_ = chunk_shape(m, plan, phase.seq_len);
   comm_ = scenario.profile.comm;
   links_ = link_rates(scenario.cluster, comm_);
   if (m.moe) {
@@ -196,13 +192,6 @@ std::size_t StageCosts::block_index(LayerKind layer,
     return kFixedBlocks + load_class * kBlocksPerClass + ffn_slot(block) * 2 + (overlapped ? 1 : 0);
   return (static_cast<std::size_t>(layer) * kNumBlocks + static_cast<std::size_t>(block)) * 2 +
          (overlapped ? 1 : 0);
-}
-
-const BlockCost& StageCosts::block(LayerKind layer,
-                                   Block block,
-                                   std::uint32_t load_class,
-                                   bool overlapped) const {
-  return blocks_[block_index(layer, block, load_class, overlapped)];
 }
 
 Tick StageCosts::rows_ticks(const LayerLoad& load, Bytes row, double overlap) const {

@@ -30,11 +30,7 @@ class StageCosts {
              bool folded,
              int num_threads);
 
-  // Blocks of layers whose work does not depend on routing, and of MoE layers under a load class.
-  const BlockCost& block(LayerKind layer,
-                         Block block,
-                         std::uint32_t load_class,
-                         bool overlapped) const;
+  // Where the block of a layer stands in blocks(); the load class matters to MoE layers only.
   std::size_t block_index(LayerKind layer,
                           Block block,
                           std::uint32_t load_class,
@@ -57,6 +53,7 @@ class StageCosts {
 
   std::int64_t ranks_per_stage() const { return ranks_per_stage_; }  // simulated ones
   const std::vector<std::vector<LayerKind>>& stages() const { return stages_; }
+  const RankLoad& mean_load() const { return mean_load_; }  // of an average rank in a MoE layer
   const std::optional<RoutingSampler>& sampler() const { return sampler_; }  // none without experts
   // Rows of the fullest rank over the mean, over all loads drawn.
   double max_over_mean_rows() const { return max_over_mean_rows_; }

@@ -10,12 +10,15 @@ std::optional<Section> run_section(const ReportInput& input) {
   Table table{
       "", {"phase", "batch", "sequence", "schedule", "tokens", "step", "GPU hours", "cost"}, {}};
   const DollarRate price = input.scenario.cluster.price;
-  // As time passes: the ramp stages come last in the list but first in the run.
-  const std::string ramp_name = input.run.phases.front().phase.name + ", batch ramp";
+  // As time passes: the ramp that opens a phase stands behind all phases in the list.
+  const auto& phases = input.run.phases;
   std::vector<const PhaseResult*> in_time;
-  for (const bool ramp : {true, false})
-    for (const PhaseResult& r : input.run.phases)
-      if ((r.phase.name.rfind(ramp_name, 0) == 0) == ramp) in_time.push_back(&r);
+  for (std::size_t i = 0; i < phases.size(); ++i) {
+    if (phases[i].phase.ramp_of) continue;
+    for (const PhaseResult& ramp : phases)
+      if (ramp.phase.ramp_of == i) in_time.push_back(&ramp);
+    in_time.push_back(&phases[i]);
+  }
   for (const PhaseResult* phase : in_time) {
     const PhaseResult& r = *phase;
     const std::string cost = format_usd((price * (r.gpu_hours * hour)).in(USD));

@@ -62,7 +62,7 @@ class Stages {
   Tick block(std::int64_t stage, std::size_t i, Block block, bool overlapped = false) const {
     const LayerKind kind = layers(stage)[i];
     const std::uint32_t load_class = kind == LayerKind::moe ? load(stage).load_class : 0;
-    return costs_.block(kind, block, load_class, overlapped).duration;
+    return costs_.blocks()[costs_.block_index(kind, block, load_class, overlapped)].duration;
   }
   Tick sum(std::int64_t stage, const std::vector<Block>& blocks, bool overlapped = false) const {
     Tick ticks = 0;
