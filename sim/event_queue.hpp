@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "model/errors.hpp"
@@ -21,6 +22,11 @@ class EventQueue {
     std::push_heap(heap_.begin(), heap_.end(), later);
   }
   bool empty() const { return heap_.empty(); }
+  // When the earliest event is due.
+  std::optional<Tick> next() const {
+    if (heap_.empty()) return std::nullopt;
+    return heap_.front().when;
+  }
   Tick now() const { return now_; }
   std::uint64_t num_scheduled() const { return next_seq_; }
 
