@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # Sourced by run.sh and test.sh: installs what the build needs and this machine lacks (Debian, apt).
-# On another system, install a C++20 compiler, CMake 3.22+, Ninja, nlohmann-json 3.7+, CLI11 2.1+,
-# Catch2 2.13+ first; without dpkg nothing is installed here.
+# On another system, install a C++20 compiler, CMake 3.22+, Ninja, Eigen 3.4+, nlohmann-json 3.7+,
+# CLI11 2.1+, Catch2 2.13+ first; without dpkg nothing is installed here.
 
 install_packages() {
   command -v dpkg-query >/dev/null || return 0
   local missing=() package
-  for package in g++ cmake ninja-build nlohmann-json3-dev libcli11-dev catch2; do
+  for package in g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libcli11-dev catch2; do
     if [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
       missing+=("$package")
     fi

@@ -200,6 +200,9 @@ FlopRate ObjectReader::flop_rate_at_least(const std::string& key, const char* lo
   }
   return value;
 }
+Dollars ObjectReader::dollars(const std::string& key) {
+  return quantity_at(required(key), parse_dollars, kDollarExample);
+}
 DollarRate ObjectReader::dollar_rate(const std::string& key) {
   return quantity_at(required(key), parse_dollar_rate, kDollarRateExample);
 }

@@ -96,11 +96,12 @@ class ObjectReader {
   std::string choice(const std::string& key, const std::vector<std::string>& choices);
 
   // Quantities are strings with a unit ("80 GiB", "50 GB/s", "400 Gb/s", "989 TFLOP/s", "2.8 us",
-  // "2 USD/h"); always finite and positive (zero allowed for seconds and dollars per hour).
+  // "45000 USD", "2 USD/h"); always finite and positive (zero allowed for seconds and dollars).
   Seconds seconds(const std::string& key);
   Bytes bytes(const std::string& key);
   Bandwidth bandwidth(const std::string& key);
   FlopRate flop_rate(const std::string& key);
+  Dollars dollars(const std::string& key);
   DollarRate dollar_rate(const std::string& key);
   // The same with a bound, itself a quantity ("100 MB/s"): a wrong prefix is off by a thousand.
   Seconds seconds_at_most(const std::string& key, const char* highest);
@@ -140,6 +141,7 @@ Seconds parse_seconds(const std::string& text);
 Bytes parse_bytes(const std::string& text);
 Bandwidth parse_bandwidth(const std::string& text);
 FlopRate parse_flop_rate(const std::string& text);
+Dollars parse_dollars(const std::string& text);
 DollarRate parse_dollar_rate(const std::string& text);
 
 }  // namespace moesim

@@ -141,6 +141,25 @@ void read_attention(ObjectReader& reader, const FamilyRow& row, ModelSpec& model
   }
 }
 
+// How DeepSeek's gates differ (model/gate.hpp). A key that is missing stands for what the family's
+// paper describes; the scale, on which no cost depends, for 1.
+void read_deepseek_gate(ObjectReader& reader, const std::string& model_type, MoeSpec& moe) {
+  const bool sigmoid_family = model_type == "deepseek_v3" || model_type == "kimi_k2";
+  moe.score = sigmoid_family ? ScoreFunction::sigmoid : ScoreFunction::softmax;
+  if (reader.has("scoring_func")) {
+    moe.score = reader.choice("scoring_func", {"softmax", "sigmoid"}) == "sigmoid"
+                    ? ScoreFunction::sigmoid
+                    : ScoreFunction::softmax;
+  }
+  std::string method = sigmoid_family ? "noaux_tc" : "group_limited_greedy";
+  if (reader.has("topk_method"))
+    method = reader.choice("topk_method", {"greedy", "group_limited_greedy", "noaux_tc"});
+  moe.group_score = method == "noaux_tc" ? GroupScore::sum_of_best : GroupScore::best_expert;
+  if (method == "greedy") moe.max_groups = moe.num_groups;  // it takes the best of all groups
+  moe.renormalise = reader.boolean_or("norm_topk_prob", sigmoid_family);
+  moe.routed_scale = reader.number_or("routed_scaling_factor", 1e-6, 1e6, 1);
+}
+
 void read_moe(ObjectReader& reader, Family family, ModelSpec& model) {
   MoeSpec moe;
   const auto layers = static_cast<std::size_t>(model.num_layers);
@@ -163,7 +182,6 @@ void read_moe(ObjectReader& reader, Family family, ModelSpec& model) {
     for (std::size_t i = 0; i < layers; ++i)
       model.layer_is_moe[i] =
           static_cast<std::int64_t>(i) >= first_dense && static_cast<std::int64_t>(i) % every == 0;
-    moe.group_scored_by_best = model.model_type == "deepseek_v2";
     moe.num_groups = reader.integer_or("n_group", 1, moe.num_experts, 1);
     moe.max_groups = reader.integer_or("topk_group", 1, moe.num_groups, moe.num_groups);
     if (moe.num_experts % moe.num_groups != 0)
@@ -175,7 +193,9 @@ void read_moe(ObjectReader& reader, Family family, ModelSpec& model) {
                   "groups x experts in each = " + std::to_string(moe.max_groups) + " x " +
                       std::to_string(moe.num_experts / moe.num_groups) +
                       " are fewer than the top-" + std::to_string(moe.top_k) + " of a token");
+    read_deepseek_gate(reader, model.model_type, moe);
   } else if (family == Family::qwen_moe) {
+    moe.renormalise = reader.boolean_or("norm_topk_prob", false);
     moe.expert_intermediate = reader.integer("moe_intermediate_size", 1, kMaxWidth);
     const std::int64_t every = reader.integer_or("decoder_sparse_step", 1, kMaxLayers, 1);
     std::vector<std::int64_t> dense;
@@ -188,6 +208,9 @@ void read_moe(ObjectReader& reader, Family family, ModelSpec& model) {
   } else {  // Mixtral and gpt-oss: every layer, expert width under intermediate_size
     moe.expert_intermediate = reader.integer("intermediate_size", 1, kMaxWidth);
     model.layer_is_moe.assign(layers, true);
+    // Mixtral (arXiv 2401.04088, section 2.1) and gpt-oss take the softmax over the chosen logits
+    // alone, which is the softmax over all of them, divided by its sum over the chosen.
+    moe.renormalise = true;
     model.expert_bias = family == Family::gpt_oss;
   }
   moe.num_groups = std::max<std::int64_t>(1, moe.num_groups);

@@ -31,6 +31,10 @@ struct LatentAttention {
   std::int64_t v_head_dim = 0;
 };
 
+// What a gate turns logits into, and what a group of experts is chosen by (model/gate.hpp).
+enum class ScoreFunction { softmax, sigmoid };
+enum class GroupScore { best_expert, sum_of_best };
+
 struct MoeSpec {
   std::int64_t num_experts = 0;          // routed experts of one layer
   std::int64_t top_k = 0;                // routed experts a token visits
@@ -38,9 +42,10 @@ struct MoeSpec {
   std::int64_t shared_intermediate = 0;  // width of all shared experts together; 0: none
   std::int64_t num_groups = 1;           // expert groups (a group is placed on one node)
   std::int64_t max_groups = 1;           // groups a token may visit
-  // A group's score: its best affinity (V2, section 2.1.2, device-limited routing), or the sum of
-  // its best top_k / max_groups (V3, section 2.1.2, node-limited routing).
-  bool group_scored_by_best = false;
+  GroupScore group_score = GroupScore::sum_of_best;
+  ScoreFunction score = ScoreFunction::softmax;
+  bool renormalise = false;  // the weights of a token's experts are divided by their sum
+  double routed_scale = 1;   // and multiplied by this
 };
 
 struct ModelSpec {

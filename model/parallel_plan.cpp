@@ -46,7 +46,7 @@ void check_plan(const ObjectReader& reader,
     reader.fail("ep",
                 std::to_string(plan.ep) + " does not divide the tp x cp x dp = " +
                     std::to_string(plan.ranks_per_stage()) + " ranks of a stage");
-  if (model.moe && model.moe->num_experts % plan.ep != 0)
+  if (model.moe && !reader.has("placement") && model.moe->num_experts % plan.ep != 0)
     reader.fail("ep",
                 std::to_string(plan.ep) + " does not divide the " +
                     std::to_string(model.moe->num_experts) + " experts of " + one_line(model.name));
@@ -173,6 +173,29 @@ std::vector<std::int64_t> balanced_layers_per_stage(const ModelSpec& model,
   return counts;
 }
 
+namespace {
+
+PlacementSpec read_expert_placement(const JsonNode& node,
+                                    const ParallelPlan& plan,
+                                    const ModelSpec& model,
+                                    const ClusterSpec& cluster) {
+  if (!model.moe) ObjectReader(node).fail("given, but " + one_line(model.name) + " has no experts");
+  const PlacementSpec spec = read_placement_spec(node,
+                                                 {model.moe->num_experts,
+                                                  model.moe->num_groups,
+                                                  plan.ep,
+                                                  std::min(plan.ep, cluster.gpus_per_node),
+                                                  {}});
+  if (spec.redundant_experts > 0 && plan.schedule != ScheduleKind::overlapped_pair)
+    ObjectReader(node).fail(
+        "redundant_experts",
+        "replicas of an expert need their gradients added up before the optimizer, which is not "
+        "modelled; expected 0, or the schedule \"overlapped_pair\", which has no optimizer");
+  return spec;
+}
+
+}  // namespace
+
 ParallelPlan read_parallel_plan(const JsonNode& node,
                                 const ModelSpec& model,
                                 const ClusterSpec& cluster) {
@@ -193,8 +216,11 @@ ParallelPlan read_parallel_plan(const JsonNode& node,
   plan.moment_bytes = reader.choice("moments", {"bf16", "fp32"}) == "bf16" ? 2 : 4;
   const bool given = reader.has("layers_per_stage");
   if (given) plan.layers_per_stage = reader.integer_list("layers_per_stage", 0, model.num_layers);
+  const JsonNode* placement = reader.optional("placement");
   reader.finish();  // an unknown key first: it may be why something else is missing
   check_plan(reader, plan, model, cluster);
+  if (placement != nullptr)
+    plan.placement = read_expert_placement(*placement, plan, model, cluster);
   if (given) {
     check_layers(reader, plan, model);
     plan.explain_layers = "given";
@@ -207,9 +233,12 @@ ParallelPlan read_parallel_plan(const JsonNode& node,
   return plan;
 }
 
+std::int64_t local_experts(const ModelSpec& model, const ParallelPlan& plan) {
+  return model.moe ? (model.moe->num_experts + plan.placement.redundant_experts) / plan.ep : 0;
+}
+
 ChunkShape chunk_shape(const ModelSpec& model, const ParallelPlan& plan, std::int64_t seq_len) {
-  const std::int64_t local_experts = model.moe ? model.moe->num_experts / plan.ep : 0;
-  return {seq_len / plan.cp, seq_len, plan.cp, local_experts, plan.recipe};
+  return {seq_len / plan.cp, seq_len, plan.cp, local_experts(model, plan), plan.recipe};
 }
 
 std::vector<std::vector<LayerKind>> stage_layers(const ParallelPlan& plan, const ModelSpec& model) {

@@ -17,6 +17,7 @@
 #include "model/json_reader.hpp"
 #include "model/model_spec.hpp"
 #include "model/op_graph.hpp"
+#include "model/placement/placement.hpp"
 
 namespace moesim {
 
@@ -33,6 +34,7 @@ struct ParallelPlan {
   std::vector<std::int64_t> layers_per_stage;  // [pp] transformer layers of the main model; MTP and
                                                // head go to the last stage
   double moment_bytes = 4;                     // of each of Adam's two moments
+  PlacementSpec placement;                     // of experts on the ranks of a group
   std::string explain_layers;  // where layers_per_stage came from: "given" or "balanced"
 
   std::int64_t world() const { return tp * cp * pp * dp; }
@@ -51,6 +53,9 @@ RankCoordinates coordinates_of(const ParallelPlan& plan, std::int64_t rank);
 ParallelPlan read_parallel_plan(const JsonNode& node,
                                 const ModelSpec& model,
                                 const ClusterSpec& cluster);
+
+// Experts placed on one rank, redundant ones included.
+std::int64_t local_experts(const ModelSpec& model, const ParallelPlan& plan);
 
 // One microbatch (a sequence) on one rank of this plan.
 ChunkShape chunk_shape(const ModelSpec& model, const ParallelPlan& plan, std::int64_t seq_len);

@@ -87,6 +87,28 @@ GemmModel read_gemm(ObjectReader& reader, Kernel kernel, Profile& profile) {
   return g;
 }
 
+std::vector<SizeRegime> read_regimes(ObjectReader& reader, const std::string& key) {
+  const JsonNode& list = reader.required(key);
+  if (list.kind != JsonNode::Kind::array)
+    reader.fail(key, "expected an array, found " + list.describe());
+  if (list.items.empty()) reader.fail(key, "is empty; expected at least one regime");
+  std::vector<SizeRegime> regimes;
+  for (const JsonNode& item : list.items) {
+    ObjectReader entry(item);
+    SizeRegime regime;
+    regime.up_to = entry.bytes("up_to");
+    regime.overhead = entry.seconds_at_most("overhead", kLongestOverhead);
+    regime.efficiency = entry.number("efficiency", 0.01, 1);
+    if (!regimes.empty() && regime.up_to <= regimes.back().up_to)
+      entry.fail("up_to",
+                 "expected more than the " + number_text(regimes.back().up_to.in(B)) +
+                     " bytes of the regime before, found " + number_text(regime.up_to.in(B)));
+    entry.finish();
+    regimes.push_back(regime);
+  }
+  return regimes;
+}
+
 }  // namespace
 
 Profile read_profile(const JsonNode& node) {
@@ -145,12 +167,22 @@ Profile read_profile(const JsonNode& node) {
   profile.comm.dispatch_overlap = comm.number("dispatch_overlap", 0.01, 1);
   profile.comm.cached_dispatch_overlap = comm.number("cached_dispatch_overlap", 0.01, 1);
   profile.comm.combine_overlap = comm.number("combine_overlap", 0.01, 1);
+  profile.comm.dispatch_per_sm = comm.bandwidth_at_least("dispatch_per_sm", kSlowestTraffic);
+  profile.comm.combine_per_sm = comm.bandwidth_at_least("combine_per_sm", kSlowestTraffic);
   profile.comm.layout = comm.seconds_at_most("layout", kLongestOverhead);
   profile.comm.cast_per_sm = comm.bandwidth_at_least("cast_per_sm", kSlowestTraffic);
   profile.comm.low_latency_overhead =
       comm.seconds_at_most("low_latency_overhead", kLongestOverhead);
   source_of(comm);
   comm.finish();
+
+  if (const JsonNode* value = reader.optional("collectives")) {
+    ObjectReader collectives(*value);
+    profile.collectives = {read_regimes(collectives, "nvlink"),
+                           read_regimes(collectives, "nic"),
+                           source_of(collectives)};
+    collectives.finish();
+  }
 
   ObjectReader launch = reader.object("launch");
   profile.launch_gap = launch.seconds_at_most("gap", kLongestOverhead);

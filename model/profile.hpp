@@ -65,9 +65,26 @@ struct CommModel {
   // Rates of the two-hop kernels while compute kernels run beside them, as a fraction of their
   // stand-alone rate.
   double dispatch_overlap = 1, cached_dispatch_overlap = 1, combine_overlap = 1;
+  // Rows that a two-hop kernel hands out, per SM it runs on.
+  Bandwidth dispatch_per_sm, combine_per_sm;
   Seconds layout;         // get_dispatch_layout, before the first dispatch of a layer
   Bandwidth cast_per_sm;  // BF16 to FP8 cast of the gradient on the communication SMs, per SM
   Seconds low_latency_overhead;  // per low-latency dispatch or combine
+};
+
+// What a message of a collective costs beside the link's latency and sustained rate depends on how
+// large it is: libraries change their protocol with it (NCCL: LL, LL128, Simple). Which regime a
+// message has is in model/collective/rounds (regime_of). In a file:
+//   "collectives": {"nvlink": [{"up_to": "64 KB", "overhead": "4 us", "efficiency": 0.3}, ...],
+//                   "nic": [...], "source": "..."}
+struct SizeRegime {
+  Bytes up_to;
+  Seconds overhead;       // on top of the link's latency, once a message
+  double efficiency = 1;  // of the link's sustained rate, in (0, 1]
+};
+struct CollectiveRegimes {
+  std::vector<SizeRegime> nvlink, nic;  // neither empty, up_to ascending
+  std::string source;
 };
 
 enum class ProfileKind { measured, published, synthetic };
@@ -82,7 +99,8 @@ struct Profile {
   std::array<std::string, kNumKernels> source;  // in words, per kernel
   std::vector<GemmPoint> points;
   CommModel comm;
-  Seconds launch_gap;     // between two kernels of a stream
+  std::optional<CollectiveRegimes> collectives;  // absent: nothing was measured
+  Seconds launch_gap;                            // between two kernels of a stream
   Seconds chunk_startup;  // GPU idle at the head of a chunk while the host launches
   double gemm_slowdown_under_comm =
       1;  // of tensor-core kernels when communication kernels run beside them

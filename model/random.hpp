@@ -20,6 +20,7 @@ class Random {
     engine_.seed(state);
   }
 
+  std::uint64_t bits() { return engine_(); }
   double uniform() { return (static_cast<double>(engine_() >> 11) + 0.5) * 0x1p-53; }  // in (0, 1)
   double normal() {  // Box-Muller; the second of each pair is kept
     if (has_spare_) {

@@ -83,33 +83,6 @@ std::string fnv1a_hex(const std::string& text) {
   return buffer;
 }
 
-RoutingSpec read_routing(const JsonNode& node, const ModelSpec& model) {
-  ObjectReader reader(node);
-  RoutingSpec spec;
-  spec.kind = reader.choice("kind", {"balanced", "sampled"}) == "sampled" ? RoutingKind::sampled
-                                                                          : RoutingKind::balanced;
-  spec.max_groups = model.moe ? model.moe->max_groups : 1;
-  if (reader.has("max_groups")) {
-    if (!model.moe)
-      reader.fail("max_groups", "given, but " + one_line(model.name) + " has no experts");
-    spec.max_groups = reader.integer("max_groups", 1, model.moe->num_groups);
-    const std::int64_t group_size = model.moe->num_experts / model.moe->num_groups;
-    if (spec.max_groups * group_size < model.moe->top_k)
-      reader.fail("max_groups",
-                  "groups x experts in each = " + std::to_string(spec.max_groups) + " x " +
-                      std::to_string(group_size) + " are fewer than the top-" +
-                      std::to_string(model.moe->top_k) + " of a token");
-  }
-  // A phase that overrides the kind with "balanced" keeps no popularity: every expert gets the
-  // mean.
-  const double cv = spec.kind == RoutingKind::sampled || reader.has("popularity_cv")
-                        ? reader.number("popularity_cv", 0, 10)
-                        : 0;
-  spec.popularity_cv = spec.kind == RoutingKind::sampled ? cv : 0;
-  reader.finish();
-  return spec;
-}
-
 // Members of `changes` replace those of `base`. The whole is placed at the changes.
 JsonNode merged(const JsonNode& base, const JsonNode& changes) {
   if (base.kind != JsonNode::Kind::object || changes.kind != JsonNode::Kind::object) return changes;
@@ -236,7 +209,8 @@ void add_ramp(ObjectReader& ramp,
 
 std::vector<TrainingPhase> read_phases(ObjectReader& scenario,
                                        const ModelSpec& model,
-                                       const ClusterSpec& cluster) {
+                                       const ClusterSpec& cluster,
+                                       std::uint64_t seed) {
   const JsonNode& plan = scenario.required("plan");
   const JsonNode& routing = scenario.required("routing");
   const JsonNode& list = scenario.required("phases");
@@ -263,8 +237,13 @@ std::vector<TrainingPhase> read_phases(ObjectReader& scenario,
     phase.plan = read_changed(plan, changed_plan, [&](const JsonNode& node) {
       return read_parallel_plan(node, model, cluster);
     });
-    phase.routing = read_changed(
-        routing, changed_routing, [&](const JsonNode& node) { return read_routing(node, model); });
+    phase.routing = read_changed(routing, changed_routing, [&](const JsonNode& node) {
+      const RoutingSpec spec = read_routing(node, model);
+      if (model.moe)
+        check_popularity(
+            node, spec, *model.moe, model.num_moe_layers() + model.num_mtp_modules, seed);
+      return spec;
+    });
     phase.seq_len = reader.integer("seq_len", 1, kMostSeqLen);
     phase.batch = reader.integer("batch", 1, kMostBatch);
     const auto step_tokens = static_cast<double>(phase.seq_len * phase.batch);
@@ -293,6 +272,17 @@ std::vector<TrainingPhase> read_phases(ObjectReader& scenario,
   return main;
 }
 
+// Tables of loads are named by their file in the document; what they hold is part of the scenario
+// too.
+std::string recorded_loads(const std::vector<TrainingPhase>& phases) {
+  std::string text;
+  for (const TrainingPhase& phase : phases)
+    if (const auto& table = phase.routing.popularity.table)
+      for (const auto& layer : table->layers)
+        for (const double load : layer) text += number_text(load) + ",";
+  return text;
+}
+
 // References ("/cluster") are replaced before files are opened, everything else after.
 bool replaces_reference(const std::string& pointer) {
   return pointer == "/model" || pointer == "/cluster" || pointer == "/profile";
@@ -306,8 +296,9 @@ void apply(const Overrides& overrides, bool references, JsonNode& document) {
           "expected the path of a value such as \"/plan/ep\", found " + in_quotes(pointer));
     if (replaces_reference(pointer) != references) continue;
     // May be a member that the file leaves out: the readers of these refuse those they do not know.
-    const bool may_add =
-        is_below(pointer, "/routing") || is_below(pointer, "/plan") || is_below(pointer, "/phases");
+    const bool may_add = is_below(pointer, "/routing") || is_below(pointer, "/plan") ||
+                         is_below(pointer, "/phases") || is_below(pointer, "/cluster/fabric") ||
+                         pointer == "/profile/collectives";
     set_at(document, pointer, value, value.place(), may_add);
   }
 }
@@ -376,10 +367,10 @@ Scenario read_scenario(const std::filesystem::path& path,
   scenario.profile = read_profile(reader.required("profile"));
   scenario.seed = static_cast<std::uint64_t>(reader.integer("seed", 0, std::int64_t{1} << 62));
   if (reader.has("assumptions")) scenario.assumptions = reader.text_list("assumptions");
-  scenario.phases = read_phases(reader, scenario.model, scenario.cluster);
+  scenario.phases = read_phases(reader, scenario.model, scenario.cluster, scenario.seed);
   scenario.variants = read_variants(reader);
   reader.finish();
-  scenario.hash = fnv1a_hex(canonical_text(document));
+  scenario.hash = fnv1a_hex(canonical_text(document) + recorded_loads(scenario.phases));
   return scenario;
 }
 

@@ -19,7 +19,7 @@
 #include "model/model_spec.hpp"
 #include "model/parallel_plan.hpp"
 #include "model/profile.hpp"
-#include "model/routing.hpp"
+#include "model/routing_spec.hpp"
 
 namespace moesim {
 

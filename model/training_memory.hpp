@@ -37,7 +37,7 @@ struct StageParameters {
 };
 StageParameters stage_parameters(const ModelSpec& model,
                                  const std::vector<LayerKind>& layers,
-                                 std::int64_t ep);
+                                 std::int64_t local_experts);
 
 // Bytes saved by one layer's forward pass for its backward pass.
 Bytes saved_activation_bytes(const ModelSpec& model,

@@ -4,6 +4,9 @@
 
 #include "model/collective/collective.hpp"
 #include "model/cost_model.hpp"
+#include "model/network/inventory.hpp"
+#include "model/routing.hpp"
+#include "reports/formulas_routing.hpp"
 #include "sim/schedule/schedule.hpp"
 
 namespace moesim {
@@ -54,28 +57,58 @@ double schedule_count(const FormulaInputs& in, const Scenario*) {
 }
 
 // DeepEP's benchmark: every rank holds `tokens` rows, one expert group a node, at most `max_groups`
-// of them; logical bandwidth counts a row once per node visited (once per rank visited inside a
-// single node).
-double two_hop_bandwidth(const FormulaInputs& in, const Scenario* given) {
-  const Scenario& sc = needed(given, in);
+// of them.
+struct TwoHopRun {
+  Seconds time;
+  double received = 0, nodes_per_token = 0;  // distinct tokens received; nodes visited
+  bool one_node = false;
+};
+TwoHopRun two_hop_run(const FormulaInputs& in, const Scenario& sc) {
   const std::int64_t ep = in.whole("ep"), per_node = std::min(ep, sc.cluster.gpus_per_node);
   MoeSpec moe;
   moe.num_experts = in.whole("experts");
   moe.top_k = in.whole("top_k");
   moe.num_groups = std::max<std::int64_t>(1, ep / per_node);
-  RoutingSpec routing{RoutingKind::balanced, std::min(in.whole("max_groups"), moe.num_groups), 0};
-  const ExpertPlacement placement{ep, per_node};
-  const RoutingSampler sampler(moe, routing, placement, sc.seed);
+  moe.score = ScoreFunction::sigmoid;
+  RoutingSpec routing;
+  routing.kind = RoutingKind::balanced;
+  routing.max_groups = std::min(in.whole("max_groups"), moe.num_groups);
+  const RoutingSampler sampler({.moe = moe,
+                                .spec = routing,
+                                .placement = {},
+                                .ep = ep,
+                                .ranks_per_node = per_node,
+                                .seed = sc.seed});
   const RankTraffic traffic = sampler.balanced(in.whole("tokens"));
   const auto received = static_cast<double>(traffic.load.tokens_received);
-  const Bytes row = in.number("row_bytes") * B;
-  const Seconds t = two_hop_time(link_rates(sc.cluster, sc.profile.comm),
-                                 {traffic.nic_rows_received, traffic.nic_rows_received, received},
-                                 row);
-  const double rows = placement.num_nodes() == 1
-                          ? received
-                          : in.number("tokens") * sampler.statistics().nodes_per_token;
-  return (rows * row / t).in(B_per_s);
+  const CommModel& comm = sc.profile.comm;
+  const Bandwidth per_sm = in.whole("combine") != 0 ? comm.combine_per_sm : comm.dispatch_per_sm;
+  const Seconds t = two_hop_time(link_rates(sc.cluster, comm),
+                                 two_hop_traffic(traffic.nic_rows_received, received, per_node),
+                                 in.number("row_bytes") * B,
+                                 copy_rate(per_sm, in.whole("sms")));
+  return {t, received, sampler.nodes_per_token(), sampler.num_nodes() == 1};
+}
+
+// Logical bandwidth counts a row once per node visited (once per rank visited inside a single
+// node).
+double two_hop_bandwidth(const FormulaInputs& in, const Scenario* given) {
+  const TwoHopRun run = two_hop_run(in, needed(given, in));
+  const double rows = run.one_node ? run.received : in.number("tokens") * run.nodes_per_token;
+  return (rows * in.number("row_bytes") * B / run.time).in(B_per_s);
+}
+
+// The same while compute kernels run beside it, for whoever counts `counted_nodes` a token.
+// cached: the dispatch that reuses the layout of the one before.
+double overlapped_bandwidth(const FormulaInputs& in, const Scenario* given) {
+  const Scenario& sc = needed(given, in);
+  const CommModel& comm = sc.profile.comm;
+  const double overlap = in.whole("combine") != 0  ? comm.combine_overlap
+                         : in.whole("cached") != 0 ? comm.cached_dispatch_overlap
+                                                   : comm.dispatch_overlap;
+  const Bytes counted =
+      in.number("tokens") * in.number("counted_nodes") * in.number("row_bytes") * B;
+  return (counted / (two_hop_run(in, sc).time / overlap)).in(B_per_s);
 }
 
 // What a link class sustains under the scenario's profile: 0 NVLink, 1 NIC.
@@ -83,6 +116,19 @@ double link_rate(const FormulaInputs& in, const Scenario* given) {
   const Scenario& sc = needed(given, in);
   const LinkRates rates = link_rates(sc.cluster, sc.profile.comm);
   return (in.whole("nic") != 0 ? rates.nic : rates.nvlink).in(B_per_s);
+}
+
+// Latency of a small message, as the cluster's file states it: link 0 NVLink, 1 NICs under one
+// leaf, 2 NICs across leaves.
+double link_latency(const FormulaInputs& in, const Scenario* given) {
+  const ClusterSpec& cluster = needed(given, in).cluster;
+  switch (in.whole("link")) {
+    case 0: return cluster.nvlink_latency.in(s);
+    case 1: return cluster.same_leaf_latency.value_or(cluster.nic_latency).in(s);
+    case 2: return cluster.nic_latency.in(s);
+    default:
+      throw InputError(in.place(), "link: expected 0 (NVLink), 1 (one leaf) or 2 (across leaves)");
+  }
 }
 
 double low_latency(const FormulaInputs& in, const Scenario* given) {
@@ -94,6 +140,22 @@ double low_latency(const FormulaInputs& in, const Scenario* given) {
                           in.whole("ep"),
                           in.number("row_bytes") * B)
       .in(s);
+}
+
+// The least time of a decoding step that only moves rows: in each layer dispatch and combine of two
+// microbatches, one after the other, `copies` rows a token (ISCA'25, arXiv 2505.09343, section
+// 2.3.2).
+double decode_exchange(const FormulaInputs& in, const Scenario*) {
+  const Bytes row =
+      in.number("hidden") * (in.number("dispatch_bytes") + in.number("combine_bytes")) * B;
+  const Bandwidth link = in.number("bandwidth_gb_per_s") * GB_per_s;
+  return (in.number("tokens") * in.number("copies") * row / link).in(s);
+}
+double decode_limit(const FormulaInputs& in, const Scenario* given) {
+  return 2 * in.number("layers") * decode_exchange(in, given);
+}
+double decode_limit_rate(const FormulaInputs& in, const Scenario* given) {
+  return 1 / decode_limit(in, given);
 }
 
 // FLOP rate of a GEMM under the scenario's profile: kernel 0 forward / input gradient, 1 weight
@@ -186,9 +248,8 @@ double network_links(const FormulaInputs& in, const Scenario*) {
   return static_cast<double>(inventory(in).links);
 }
 double network_cost(const FormulaInputs& in, const Scenario*) {
-  const NetworkInventory n = inventory(in);
-  return static_cast<double>(n.switches) * in.number("usd_per_switch") +
-         static_cast<double>(n.links) * in.number("usd_per_link");
+  const NetworkPrices prices = {in.number("usd_per_switch") * USD, in.number("usd_per_link") * USD};
+  return inventory_cost(inventory(in), prices).in(USD);
 }
 
 // Revenue of a serving day: cached input, new input and output tokens at their prices per million;
@@ -214,6 +275,12 @@ double optimizer_bytes(const FormulaInputs& in, const Scenario*) {
   return in.number("gradient_bytes") + in.number("master_bytes") + 2 * in.number("moment_bytes");
 }
 
+double imbalance(const FormulaInputs& in, const Scenario*) { return rank_imbalance(in); }
+double speedup(const FormulaInputs& in, const Scenario* given) {
+  return prefill_speedup(in, needed(given, in));
+}
+double gain(const FormulaInputs& in, const Scenario* given) { return speedup(in, given) - 1; }
+
 struct Row {
   const char* name;
   double (*formula)(const FormulaInputs&, const Scenario*);
@@ -228,6 +295,14 @@ constexpr Row kTable[] = {{"product", product},
                           {"two_hop_bandwidth", two_hop_bandwidth},
                           {"low_latency", low_latency},
                           {"link_rate", link_rate},
+                          {"overlapped_bandwidth", overlapped_bandwidth},
+                          {"link_latency", link_latency},
+                          {"decode_exchange", decode_exchange},
+                          {"decode_limit", decode_limit},
+                          {"decode_limit_rate", decode_limit_rate},
+                          {"rank_imbalance", imbalance},
+                          {"prefill_speedup", speedup},
+                          {"prefill_gain", gain},
                           {"gemm_rate", gemm_rate},
                           {"attention_rate", attention_rate},
                           {"decode_rate", decode_rate},

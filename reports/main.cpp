@@ -10,8 +10,13 @@ namespace {
 
 using namespace moesim;
 
-constexpr void (*kCommands[])(CLI::App&, CommandContext&) = {
-    add_model_command, add_run_command, add_validate_command, add_completion_command};
+constexpr void (*kCommands[])(CLI::App&, CommandContext&) = {add_model_command,
+                                                             add_run_command,
+                                                             add_validate_command,
+                                                             add_topology_command,
+                                                             add_routing_command,
+                                                             add_collective_command,
+                                                             add_completion_command};
 
 int dispatch(int argc, char** argv) {
   CLI::App app(

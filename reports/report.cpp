@@ -18,6 +18,7 @@ constexpr SectionBuilder kOrder[] = {summary_section,
                                      waterfall_section,
                                      memory_section,
                                      plan_section,
+                                     routing_section,
                                      origins_section};
 
 std::string escaped(const std::string& cell) {

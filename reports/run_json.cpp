@@ -85,6 +85,12 @@ JsonValue run_json(const Scenario& scenario, const RunResult& run) {
     metrics.set("nodes_per_token", main.step.nodes_per_token);
     metrics.set("ranks_per_token", main.step.ranks_per_token);
     metrics.set("rank_rows_max_over_mean", main.step.max_over_mean_rows);
+    const NetworkContention& contention = main.step.contention;
+    metrics.set("network_slowdown_dispatch", contention.dispatch);
+    metrics.set("network_slowdown_combine", contention.combine);
+    metrics.set("network_slowdown_send", contention.send);
+    metrics.set("network_slowdown_dense_ring", contention.dense_ring);
+    metrics.set("network_slowdown_expert_ring", contention.expert_ring);
   }
   doc.set("metrics", std::move(metrics));
   if (main.refusal.empty()) {

@@ -14,7 +14,8 @@ namespace moesim {
 
 std::vector<OptimizerTimes> optimizer_times(const Scenario& scenario,
                                             const TrainingPhase& phase,
-                                            const CostModel& model) {
+                                            const CostModel& model,
+                                            const NetworkContention& contention) {
   const ParallelPlan& plan = phase.plan;
   const ClusterSpec& cluster = scenario.cluster;
   const LinkRates links = link_rates(cluster, scenario.profile.comm);
@@ -50,13 +51,19 @@ std::vector<OptimizerTimes> optimizer_times(const Scenario& scenario,
       const StageParameters p =
           stage_parameters(scenario.model,
                            stages[static_cast<std::size_t>(stage_of(plan.pp, rank, direction))],
-                           plan.ep);
-      t.reduce_gradients +=
-          ring_time(cluster, links, 4 * p.other * B, replicas, per_node) +
-          ring_time(cluster, links, 4 * p.expert * B, expert_replicas, experts_per_node);
-      t.gather_weights +=
-          ring_time(cluster, links, 2 * p.other * B, replicas, per_node) +
-          ring_time(cluster, links, 2 * p.expert * B, expert_replicas, experts_per_node);
+                           local_experts(scenario.model, plan));
+      auto rings = [&](double bytes_per_parameter) {
+        return contention.dense_ring *
+                   ring_time(
+                       cluster, links, bytes_per_parameter * p.other * B, replicas, per_node) +
+               contention.expert_ring * ring_time(cluster,
+                                                  links,
+                                                  bytes_per_parameter * p.expert * B,
+                                                  expert_replicas,
+                                                  experts_per_node);
+      };
+      t.reduce_gradients += rings(4);
+      t.gather_weights += rings(2);
       local += p.other + p.expert;
       shard +=
           p.other / static_cast<double>(replicas) + p.expert / static_cast<double>(expert_replicas);

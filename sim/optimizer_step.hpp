@@ -10,7 +10,8 @@ namespace moesim {
 
 std::vector<OptimizerTimes> optimizer_times(const Scenario& scenario,
                                             const TrainingPhase& phase,
-                                            const CostModel& model);  // [pp]
+                                            const CostModel& model,
+                                            const NetworkContention& contention);  // [pp]
 
 // Ends every rank's step: ranks that hold the same parameters wait for each other and reduce; all
 // wait for the norm; each updates and gathers. `chunk_end`: when each rank finished its last chunk.

@@ -1,6 +1,9 @@
 #include "sim/run.hpp"
 
 #include <algorithm>
+#include <cmath>
+
+#include "model/json_message.hpp"
 
 namespace moesim {
 namespace {
@@ -83,6 +86,12 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
                              ": does not fit in memory; see the memory table. Use more stages, "
                              "more expert-parallel ranks or a smaller schedule in flight");
   }
+  constexpr double kVisibleMiss = 0.1;  // of the mean load; below it a sample's noise is as large
+  if (main.step.popularity_residual > kVisibleMiss)
+    run.warnings.push_back(
+        "the gate cannot give every expert the load its popularity asks for (largest miss " +
+        number_text(std::round(1000 * main.step.popularity_residual) / 1000) +
+        " of the mean load); loads are what it gives. Allow more groups or a flatter popularity");
   if (costs.is_derived())
     run.warnings.push_back("profile " + scenario.profile.id + " was measured on " +
                            scenario.profile.gpu.name + ", not on " + scenario.cluster.gpu.name +

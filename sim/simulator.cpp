@@ -388,7 +388,7 @@ StepResult simulate_step(const Scenario& scenario,
   // A pair of chunks is all there is: no optimizer follows it.
   result.optimizer.assign(static_cast<std::size_t>(phase.plan.pp), OptimizerTimes{});
   if (phase.plan.schedule != ScheduleKind::overlapped_pair)
-    result.optimizer = optimizer_times(scenario, phase, model);
+    result.optimizer = optimizer_times(scenario, phase, model, costs.contention());
   end_step(phase.plan, result.optimizer, sim.ends(), ranks_per_stage, result.timeline);
   sim.add_work(result.timeline);
   const std::int64_t stride = result.folded ? phase.plan.ranks_per_stage() : 1;
@@ -408,10 +408,12 @@ StepResult simulate_step(const Scenario& scenario,
                    result.timeline.spans.end(),
                    [](const Span& a, const Span& b) { return a.rank < b.rank; });
   result.mean_load = costs.mean_load();
+  result.contention = costs.contention();
   if (const auto& sampler = costs.sampler()) {
-    result.nodes_per_token = sampler->statistics().nodes_per_token;
-    result.ranks_per_token = sampler->statistics().ranks_per_token;
+    result.nodes_per_token = sampler->nodes_per_token();
+    result.ranks_per_token = sampler->ranks_per_token();
     result.max_over_mean_rows = costs.max_over_mean_rows();
+    result.popularity_residual = sampler->worst_residual();
   }
   return result;
 }

@@ -47,6 +47,8 @@ struct StepResult {
   // From routing and costs, for the report.
   RankLoad mean_load;  // of an average rank in a MoE layer
   double nodes_per_token = 0, ranks_per_token = 0, max_over_mean_rows = 1;
+  double popularity_residual = 0;  // largest miss of a wanted relative load, over all layers
+  NetworkContention contention;
 };
 
 // True when the scenario makes the ranks of a stage identical.

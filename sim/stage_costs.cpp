@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <map>
-#include <thread>
+
+#include "model/parallel_for.hpp"
 
 namespace moesim {
 namespace {
@@ -20,21 +21,23 @@ std::size_t ffn_slot(Block block) {
   return block == Block::ffn_f ? 0 : block == Block::ffn_b ? 1 : 2;
 }
 
-// Runs body(i) for i in [0, n) on `num_threads` threads; each i is independent, so the result does
-// not depend on them.
-template <class Body>
-void parallel_for(std::size_t n, int num_threads, const Body& body) {
-  const auto workers = static_cast<std::size_t>(std::max(1, num_threads));
-  std::vector<std::thread> threads;
-  for (std::size_t w = 1; w < workers; ++w)
-    threads.emplace_back([&, w] {
-      for (std::size_t i = w; i < n; i += workers) body(i);
-    });
-  for (std::size_t i = 0; i < n; i += workers) body(i);
-  for (std::thread& t : threads) t.join();
-}
-
 }  // namespace
+
+RoutingProblem routing_problem(const Scenario& scenario, const TrainingPhase& phase) {
+  ENSURE(scenario.model.moe && !phase.stated_gpu_hours);
+  RoutingProblem problem;
+  problem.moe = *scenario.model.moe;
+  problem.spec = phase.routing;
+  problem.placement = phase.plan.placement;
+  problem.ep = phase.plan.ep;
+  problem.ranks_per_node = std::min(phase.plan.ep, scenario.cluster.gpus_per_node);
+  problem.num_layers = 0;
+  for (const auto& stage : stage_layers(phase.plan, scenario.model))
+    problem.num_layers += std::count(stage.begin(), stage.end(), LayerKind::moe);
+  problem.seed = scenario.seed;
+  problem.ranks_per_sequence = phase.plan.cp;
+  return problem;
+}
 
 StageCosts::StageCosts(const Scenario& scenario,
                        const TrainingPhase& phase,
@@ -49,19 +52,20 @@ StageCosts::StageCosts(const Scenario& scenario,
   shape_ = chunk_shape(m, plan, phase.seq_len);
   comm_ = scenario.profile.comm;
   links_ = link_rates(scenario.cluster, comm_);
+  ranks_per_node_ = std::min(plan.ep, scenario.cluster.gpus_per_node);
+  dispatch_copy_ = copy_rate(comm_.dispatch_per_sm, plan.comm_sms);
+  combine_copy_ = copy_rate(comm_.combine_per_sm, plan.comm_sms);
   if (m.moe) {
     message_ = expert_message(m, plan.recipe);
-    sampler_.emplace(*m.moe,
-                     phase.routing,
-                     ExpertPlacement{plan.ep, std::min(plan.ep, scenario.cluster.gpus_per_node)},
-                     scenario.seed);
+    sampler_.emplace(routing_problem(scenario, phase), num_threads);
     mean_load_ = sampler_->balanced(shape_.tokens).load;
-    nic_rows_sent_ = sampler_->balanced(shape_.tokens).nic_rows_received;
   }
   const Bytes activations = static_cast<double>(shape_.tokens * m.hidden * 2) * B;
   const bool neighbours_in_node =
       plan.ranks_per_stage() * plan.pp <= scenario.cluster.gpus_per_node;
-  send_ = to_tick(send_time(scenario.cluster, links_, activations, neighbours_in_node));
+  contention_ = network_contention(scenario, phase, sampler_ ? &*sampler_ : nullptr);
+  send_ = to_tick(contention_.send *
+                  send_time(scenario.cluster, links_, activations, neighbours_in_node));
   startup_ = to_tick(scenario.profile.chunk_startup);
   layout_ = to_tick(comm_.layout);
   if (plan.recipe == Recipe::fp8_block) {  // gradient rows are cast to FP8 on the communication
@@ -127,8 +131,9 @@ void StageCosts::draw_loads(const TrainingPhase& phase,
         const auto [it, added] =
             class_of.try_emplace(load, static_cast<std::uint32_t>(classes.size()));
         if (added) classes.push_back(load);
-        stage.loads[i * per_layer + r] = {it->second,
-                                          static_cast<float>(drawn[i][r].nic_rows_received)};
+        stage.loads[i * per_layer + r] = {
+            it->second,
+            static_cast<float>(std::max(drawn[i][r].nic_rows_sent, drawn[i][r].nic_rows_received))};
       }
     first_layer += stage.num_moe_layers;
   }
@@ -194,10 +199,10 @@ std::size_t StageCosts::block_index(LayerKind layer,
          (overlapped ? 1 : 0);
 }
 
-Tick StageCosts::rows_ticks(const LayerLoad& load, Bytes row, double overlap) const {
-  const TwoHopTraffic traffic{
-      nic_rows_sent_, static_cast<double>(load.nic_rows), received_of_class_[load.load_class]};
-  return to_tick(two_hop_time(links_, traffic, row) / overlap);
+Seconds StageCosts::rows_time(const LayerLoad& load, Bytes row, Bandwidth copy) const {
+  const TwoHopTraffic traffic = two_hop_traffic(
+      static_cast<double>(load.nic_rows), received_of_class_[load.load_class], ranks_per_node_);
+  return two_hop_time(links_, traffic, row, copy);
 }
 
 Tick StageCosts::dispatch_ticks(const LayerLoad& load, bool overlapped, bool cached) const {
@@ -205,11 +210,13 @@ Tick StageCosts::dispatch_ticks(const LayerLoad& load, bool overlapped, bool cac
                       : cached    ? comm_.cached_dispatch_overlap
                                   : comm_.dispatch_overlap;
   const Tick before = cached ? (overlapped ? cast_beside_ : cast_alone_) : layout_;
-  return before + rows_ticks(load, message_.dispatch, rate);
+  const Seconds rows = rows_time(load, message_.dispatch, dispatch_copy_);
+  return before + to_tick(contention_.dispatch / rate * rows);
 }
 
 Tick StageCosts::combine_ticks(const LayerLoad& load, bool overlapped) const {
-  return rows_ticks(load, message_.combine, overlapped ? comm_.combine_overlap : 1);
+  const double rate = overlapped ? comm_.combine_overlap : 1;
+  return to_tick(contention_.combine / rate * rows_time(load, message_.combine, combine_copy_));
 }
 
 }  // namespace moesim

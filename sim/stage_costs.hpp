@@ -12,13 +12,18 @@
 #include "model/collective/collective.hpp"
 #include "model/routing.hpp"
 #include "model/scenario.hpp"
+#include "sim/network_contention.hpp"
 
 namespace moesim {
+
+// The routing of a phase; its layers are those with experts of all stages, MTP modules included. The
+// model has experts.
+RoutingProblem routing_problem(const Scenario& scenario, const TrainingPhase& phase);
 
 // One MoE layer of one microbatch on one rank.
 struct LayerLoad {
   std::uint32_t load_class = 0;  // index into the classes of equal RankLoad
-  float nic_rows = 0;            // rows entering the rank's NIC in dispatch
+  float nic_rows = 0;            // rows through the rank's NIC, out or in, whichever are more
 };
 
 class StageCosts {
@@ -55,6 +60,7 @@ class StageCosts {
   const std::vector<std::vector<LayerKind>>& stages() const { return stages_; }
   const RankLoad& mean_load() const { return mean_load_; }  // of an average rank in a MoE layer
   const std::optional<RoutingSampler>& sampler() const { return sampler_; }  // none without experts
+  const NetworkContention& contention() const { return contention_; }
   // Rows of the fullest rank over the mean, over all loads drawn.
   double max_over_mean_rows() const { return max_over_mean_rows_; }
   std::int64_t num_microbatches() const { return num_microbatches_; }
@@ -73,7 +79,8 @@ class StageCosts {
                    const ParallelPlan& plan,
                    const ClusterSpec& cluster,
                    const std::vector<RankLoad>& classes);
-  Tick rows_ticks(const LayerLoad& load, Bytes row, double overlap) const;
+  // What the rows of a load take at full rate.
+  Seconds rows_time(const LayerLoad& load, Bytes row, Bandwidth copy) const;
 
   std::vector<std::vector<LayerKind>> stages_;
   ChunkShape shape_;
@@ -82,9 +89,11 @@ class StageCosts {
   std::int64_t ranks_per_stage_ = 1, num_microbatches_ = 0;
   std::vector<StageLoads> stage_loads_;
   std::vector<double> received_of_class_;  // tokens received
-  double nic_rows_sent_ = 0;
   std::vector<BlockCost> blocks_;
   LinkRates links_;
+  Bandwidth dispatch_copy_, combine_copy_;  // of the kernel's SMs
+  std::int64_t ranks_per_node_ = 1;
+  NetworkContention contention_;
   ExpertMessage message_;
   CommModel comm_;
   Tick send_ = 0, startup_ = 0, layout_ = 0, cast_alone_ = 0, cast_beside_ = 0;

@@ -31,12 +31,12 @@ inline const Texts& small_scenario() {
     "fallback_schedule": "1f1b", "comm_sms": 20, "recipe": "fp8_block", "moments": "bf16",
     "layers_per_stage": [2, 2]
   },
-  "routing": {"kind": "sampled", "popularity_cv": 0.1},
+  "routing": {"kind": "sampled", "popularity": {"kind": "dirichlet", "cv": 0.1}},
   "phases": [
     {"name": "main", "seq_len": 4096, "batch": 64, "tokens": "1B",
      "ramp": {"from_batch": 16, "tokens": "1M", "num_stages": 2}},
     {"name": "long", "seq_len": 8192, "batch": 32, "steps": 10,
-     "plan": {"cp": 2, "dp": 4}, "routing": {"kind": "balanced", "popularity_cv": 0}},
+     "plan": {"cp": 2, "dp": 4}, "routing": {"kind": "balanced"}},
     {"name": "post", "gpu_hours": 5.5, "source": "a report"}
   ],
   "seed": 7,
@@ -91,7 +91,8 @@ inline const Texts& small_scenario() {
     "cast": {"bandwidth": "2 TB/s", "overhead": "4 us", "sms": 111, "source": "u"}
   },
   "comm": {"nvlink_efficiency": 0.75, "nic_efficiency": 0.85, "dispatch_overlap": 0.5,
-           "cached_dispatch_overlap": 0.6, "combine_overlap": 0.7, "layout": "97 us",
+           "cached_dispatch_overlap": 0.6, "combine_overlap": 0.7, "dispatch_per_sm": "12 GB/s",
+           "combine_per_sm": "9 GB/s", "layout": "97 us",
            "cast_per_sm": "13 GB/s", "low_latency_overhead": "26 us", "source": "v"},
   "launch": {"gap": "2 us", "chunk_startup": "800 us", "gemm_slowdown_under_comm": 1.05,
              "source": "w"}

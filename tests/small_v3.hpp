@@ -23,7 +23,7 @@ inline Scenario small_v3(const Changes& changes = {}) {
                  {"/plan/layers_per_stage", "[3, 2, 2, 1]"},
                  {"/phases",
                   R"([{"name": "small", "seq_len": 4096, "batch": 128, "steps": 1,
-                       "routing": {"kind": "balanced", "popularity_cv": 0}}])"}};
+                       "routing": {"kind": "balanced"}}])"}};
   all.insert(all.end(), changes.begin(), changes.end());
   return shipped_scenario("deepseek-v3-pretrain", all);
 }

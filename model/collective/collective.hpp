@@ -11,6 +11,7 @@
 
 #include "model/cluster_spec.hpp"
 #include "model/profile.hpp"
+#include "model/traffic.hpp"
 #include "model/units.hpp"
 
 namespace moesim {
@@ -22,12 +23,29 @@ struct LinkRates {
 LinkRates link_rates(const ClusterSpec& cluster, const CommModel& comm);
 
 // two_hop.cpp: expert dispatch and combine, one copy per destination node over the NIC, forwarded
-// over NVLink.
+// over NVLink. Wire rows of one rank.
 struct TwoHopTraffic {
-  double nic_rows_sent = 0, nic_rows_received = 0;  // rows leaving and entering this rank's NIC
-  double nvlink_rows = 0;  // rows handed to this rank over NVLink (its received tokens)
+  double nic_rows_sent = 0, nic_rows_received = 0;  // leaving and entering its NIC
+  double nvlink_rows = 0;                           // received over NVLink
+  double handed_out_rows = 0;                       // copied by its SMs, those that stay included
 };
-Seconds two_hop_time(const LinkRates& links, const TwoHopTraffic& traffic, Bytes row);
+// A rank that receives `received` tokens when every rank of a node sends and receives alike: one in
+// per_node of them comes through its own NIC or is its own, and crosses no NVLink.
+TwoHopTraffic two_hop_traffic(double nic_rows, double received, std::int64_t per_node);
+// copy_rate: what the SMs of the kernel move.
+Seconds two_hop_time(const LinkRates& links,
+                     const TwoHopTraffic& traffic,
+                     Bytes row,
+                     Bandwidth copy_rate);
+// What `sms` SMs of a two-hop kernel move; without SMs set aside (0) the kernels take what DeepEP's
+// benchmarks give them, 24 (deepseek-ai/DeepEP, tests/test_intranode.py).
+Bandwidth copy_rate(Bandwidth per_sm, std::int64_t sms);
+
+// busiest_port.cpp: any exchange of rows, given who sends to whom.
+Seconds busiest_port_time(const LinkRates& links,
+                          const ExpertTraffic& traffic,
+                          Bytes row,
+                          Bandwidth copy_rate);
 
 // low_latency.cpp: one put per (token, expert), no reduction of duplicates.
 Seconds low_latency_time(const ClusterSpec& cluster,

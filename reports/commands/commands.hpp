@@ -7,6 +7,10 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
+
+#include "model/json_reader.hpp"
 
 namespace CLI {
 class App;
@@ -37,10 +41,16 @@ struct CommandContext {
 void add_model_command(CLI::App& app, CommandContext& context);
 void add_run_command(CLI::App& app, CommandContext& context);
 void add_validate_command(CLI::App& app, CommandContext& context);
+void add_topology_command(CLI::App& app, CommandContext& context);
+void add_routing_command(CLI::App& app, CommandContext& context);
+void add_collective_command(CLI::App& app, CommandContext& context);
 void add_completion_command(CLI::App& app, CommandContext& context);
 
 // Adds --json, --quiet, --color, --seed and --threads to a subcommand.
 void add_common_options(CLI::App& command, CommandContext& context);
+
+// Values of --set, such as /plan/ep=32: a JSON value where the text is one, else a string.
+std::vector<std::pair<std::string, JsonNode>> parse_settings(const std::vector<std::string>& texts);
 
 // Writes to standard output and makes sure it arrived: std::runtime_error on a full disk or a
 // closed pipe.

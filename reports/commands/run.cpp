@@ -20,29 +20,6 @@ struct Options {
 
 using Settings = std::vector<std::pair<std::string, JsonNode>>;
 
-// "/plan/ep=32": a JSON value where the text is one, else a string.
-Settings parse_settings(const std::vector<std::string>& texts) {
-  Settings settings;
-  for (const std::string& text : texts) {
-    const std::size_t equals = text.find('=');
-    if (text.empty() || text[0] != '/' || equals == std::string::npos)
-      throw InputError("--set " + text,
-                       "expected /pointer=value, such as /cluster/nic_bandwidth=\"100 GB/s\"");
-    const std::string pointer = text.substr(0, equals), value = text.substr(equals + 1),
-                      origin = "--set " + pointer;
-    JsonNode node;
-    try {
-      node = parse_json(value, origin);
-    } catch (const InputError&) {
-      node.kind = JsonNode::Kind::string;
-      node.text = value;
-      node.file = std::make_shared<const std::string>(origin);
-    }
-    settings.emplace_back(pointer, std::move(node));
-  }
-  return settings;
-}
-
 std::vector<VariantResult> run_variants(const fs::path& path,
                                         const Scenario& base,
                                         const Settings& settings,

@@ -38,12 +38,6 @@ std::optional<Section> breakdown_section(const ReportInput& input) {
         "Phases are totals a step, as the ISCA'25 paper prints them: stalls inside a schedule step "
         "count to it, gaps between steps to the bubble.");
   }
-  if (main.step.nodes_per_token > 0)
-    section.notes.push_back(
-        "Routing: a token visits " + digits4(main.step.nodes_per_token) + " nodes and " +
-        digits4(main.step.ranks_per_token) +
-        " ranks on average; the fullest rank of any layer and microbatch computes " +
-        digits4(main.step.max_over_mean_rows) + " times the mean rows.");
   section.notes.push_back(std::to_string(main.step.num_simulated_ranks) + " ranks simulated" +
                           (main.step.folded ? " (identical ones folded)" : "") + ", " +
                           format_count(static_cast<double>(main.step.num_events)) + " events.");

@@ -16,6 +16,7 @@ std::optional<Section> breakdown_section(const ReportInput& input);
 std::optional<Section> waterfall_section(const ReportInput& input);
 std::optional<Section> memory_section(const ReportInput& input);
 std::optional<Section> plan_section(const ReportInput& input);
+std::optional<Section> routing_section(const ReportInput& input);
 std::optional<Section> origins_section(const ReportInput& input);
 std::optional<Section> variants_section(const ReportInput& input);
 

@@ -1,7 +1,6 @@
-// How fast the simulator is: events a second of the queue alone, a folded step, all 2,048 ranks.
+// How fast the simulator is: events a second of the queue alone, a folded step, all 2,048 ranks;
+// then gates and the network (bench_routing, bench_network).
 //   cmake --build build --target benchmarks && build/tests/benchmarks
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -11,14 +10,11 @@
 #include "model/random.hpp"
 #include "sim/event_queue.hpp"
 #include "sim/simulator.hpp"
+#include "tests/bench/bench.hpp"
 #include "tests/shipped_data.hpp"
 
 namespace moesim {
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 // One event out and one in, with as many waiting as a 2,048-rank step has: two streams a rank.
 void bench_event_queue() {
@@ -66,15 +62,13 @@ void bench_all_ranks() {
   const auto start = std::chrono::steady_clock::now();
   const StepResult result = simulate_step(scenario, scenario.phases[0], model, {});
   const double t = seconds_since(start);
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);  // ru_maxrss is in KiB on Linux
   std::printf(
       "%lld ranks with their own routing: %.2f s wall (%.1f million events/s), "
       "peak memory %.0f MiB\n",
       static_cast<long long>(result.num_simulated_ranks),
       t,
       static_cast<double>(result.num_events) / t / 1e6,
-      static_cast<double>(usage.ru_maxrss) / 1024);
+      peak_memory_mib());
 }
 
 }  // namespace
@@ -85,6 +79,8 @@ int main() {
     moesim::bench_event_queue();
     moesim::bench_folded_step();
     moesim::bench_all_ranks();
+    moesim::bench_routing();
+    moesim::bench_network();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

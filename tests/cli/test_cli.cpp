@@ -1,147 +1,16 @@
-// Runs the built program in a shell, in a folder of its own that sees scenarios/ as the README's
-// reader does.
-#include <sys/wait.h>
+// The program as its user meets it: commands, exit codes, messages.
+#include "tests/cli/shell.hpp"
 
-#include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
-#include <string>
-#include <vector>
-
-#include "tests/catch.hpp"
-#include "tests/temporary_folder.hpp"
-
-using moesim::TemporaryFolder;
-
-namespace {
-
-namespace fs = std::filesystem;
-
-const fs::path kSource = MOESIM_SOURCE_DIR;
-
-std::string read(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
-void write(const fs::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
-
-struct Result {
-  int code = 0;
-  std::string out, err;
-};
-
-class Shell {
- public:
-  Shell() {
-    fs::create_directory_symlink(kSource / "scenarios", folder() / "scenarios");
-    fs::create_directory(folder() / "build");
-    fs::create_symlink(MOESIM_BINARY, folder() / "build" / "moesim");
-  }
-  fs::path folder() const { return folder_.path(); }
-  // `command` as a README line: starts with build/moesim.
-  Result operator()(const std::string& command) const {
-    const std::string line =
-        "cd '" + folder().string() + "' && (" + command + ") >out.txt 2>err.txt </dev/null";
-    const int status = std::system(line.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128,
-            read(folder() / "out.txt"),
-            read(folder() / "err.txt")};
-  }
-
- private:
-  TemporaryFolder folder_;
-};
-
-bool updating() { return std::getenv("UPDATE_GOLDEN") != nullptr; }
-
-void check_golden(const std::string& name, const std::string& text) {
-  const fs::path path = kSource / "tests" / "golden" / name;
-  if (updating()) write(path, text);
-  INFO("golden file tests/golden/" << name
-                                   << "; `cmake --build build --target update_golden` rewrites it");
-  CHECK(read(path) == text);
-}
-
-// Replaces what stands between "<!-- generated: NAME -->" and "<!-- end -->" in the README, or
-// checks it.
-void check_readme_block(const std::string& name, const std::string& text) {
-  const fs::path path = kSource / "README.md";
-  std::string readme = read(path);
-  const std::string opening = "<!-- generated: " + name + " -->\n";
-  const std::size_t begin = readme.find(opening);
-  REQUIRE(begin != std::string::npos);
-  const std::size_t from = begin + opening.size(), to = readme.find("<!-- end -->", from);
-  REQUIRE(to != std::string::npos);
-  if (updating()) {
-    readme.replace(from, to - from, text);
-    write(path, readme);
-  } else {
-    INFO("README block \"" << name
-                           << "\"; `cmake --build build --target update_golden` rewrites it");
-    CHECK(readme.substr(from, to - from) == text);
-  }
-}
-
-// The section of a Markdown report with this title, without its heading.
-std::string section_of(const std::string& report, const std::string& title) {
-  const std::string heading = "## " + title + "\n\n";
-  const std::size_t begin = report.find(heading);
-  REQUIRE(begin != std::string::npos);
-  const std::size_t from = begin + heading.size();
-  return report.substr(from, report.find("\n## ", from) - from + 1);
-}
-
-std::string without_first_line(const std::string& text) { return text.substr(text.find('\n') + 1); }
-
-}  // namespace
-
-TEST_CASE("golden reports of the shipped scenarios and models", "[golden]") {
-  const Shell shell;
-  const Result chunk = shell("build/moesim run scenarios/deepseek-v3-chunk.jsonc");
-  REQUIRE(chunk.code == 0);
-  check_golden("deepseek-v3-chunk.md", chunk.out);
-  const Result json = shell("build/moesim run scenarios/deepseek-v3-chunk.jsonc --json");
-  REQUIRE(json.code == 0);
-  check_golden("deepseek-v3-chunk.json", json.out);
-  for (const char* name :
-       {"deepseek-v3", "deepseek-v2", "deepseek-moe-16b", "mixtral-8x7b", "llama-3.1-405b"}) {
-    const Result model =
-        shell(std::string("build/moesim model scenarios/models/") + name + ".json");
-    REQUIRE(model.code == 0);
-    check_golden(std::string("model-") + name + ".md", model.out);
-  }
-}
-
-TEST_CASE("golden report of DeepSeek-V3 pre-training, and the README's blocks", "[golden]") {
-  const Shell shell;
-  const Result run =
-      shell("build/moesim run scenarios/deepseek-v3-pretrain.jsonc --variants -o out");
-  REQUIRE(run.code == 0);
-  CHECK(run.err.empty());
-  CHECK(read(shell.folder() / "out" / "report.md") == run.out);
-  check_golden("deepseek-v3-pretrain.md", run.out);
-  check_readme_block("variants", section_of(run.out, "What a change does"));
-  check_readme_block("gap",
-                     section_of(run.out, "What separates the prediction from the measurement"));
-  check_readme_block("waterfall", section_of(run.out, "From the peak to the achieved MFU"));
-  const Result validate = shell("build/moesim validate");
-  REQUIRE(validate.code == 0);
-  check_readme_block("validate", without_first_line(section_of(validate.out, "Figures")));
-}
+namespace moesim::cli {
 
 TEST_CASE("every command of the README and the guides runs") {
   const Shell shell;
   std::size_t commands = 0;
-  for (const char* file :
-       {"README.md", "docs/architecture.md", "docs/physics.md", "docs/run-json.md"}) {
+  for (const char* file : {"README.md",
+                           "docs/architecture.md",
+                           "docs/physics.md",
+                           "docs/routing-and-network.md",
+                           "docs/run-json.md"}) {
     std::istringstream lines(read(kSource / file));
     bool in_shell_block = false;
     for (std::string line; std::getline(lines, line);) {
@@ -163,7 +32,8 @@ TEST_CASE("every command of the README and the guides runs") {
 TEST_CASE("help names an example for each command") {
   const Shell shell;
   CHECK(shell("build/moesim --help").code == 0);
-  for (const char* command : {"model", "run", "validate", "completion"}) {
+  for (const char* command :
+       {"model", "run", "routing", "topology", "collective", "validate", "completion"}) {
     const Result help = shell(std::string("build/moesim ") + command + " --help");
     CHECK(help.code == 0);
     CHECK(help.out.find("Example") != std::string::npos);
@@ -307,3 +177,5 @@ TEST_CASE("colour only when asked for") {
   CHECK(shell(model + " --color always").out.find('\033') != std::string::npos);
   CHECK(shell("NO_COLOR=1 " + model + " --color auto").out.find('\033') == std::string::npos);
 }
+
+}  // namespace moesim::cli

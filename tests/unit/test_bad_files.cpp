@@ -66,18 +66,18 @@ profile.json: "cast" => "conv3d"
     profile.json: /kernels: unknown key "conv3d"; known: gemm_fp8, gemm_fp8_wgrad, gemm_bf16, attention_forward, attention_backward, attention_decode, cast, cast_back, cast_transpose, recast_transpose, weight_transpose, cast_e5m6, cast_back_e5m6, scale_transpose, scale_copy, rmsnorm, rmsnorm_backward, elementwise, rope, copy, broadcast_copy, swiglu, attention_backward_edges, permute, unpermute, expert_count, expert_map, gate_gather, small
 profile.json: "kernels": { => "kernel": {}, "kernels": {
     profile.json: unknown key "kernel"; did you mean "kernels"?
-scenario.json: "popularity_cv": 0.1 => "popularity_cv": NaN
-    scenario.json: line 9, column 51: syntax error while parsing value - invalid literal, found "NaN"
-scenario.json: "popularity_cv": 0.1 => "popularity_cv": Infinity
-    scenario.json: line 9, column 51: syntax error while parsing value - invalid literal, found "Infinity"
-scenario.json: "popularity_cv": 0.1 => "popularity_cv": -Infinity
-    scenario.json: line 9, column 52: syntax error while parsing value - invalid number; expected digit after '-', found "-Infinity"
-scenario.json: "popularity_cv": 0.1 => "popularity_cv": 1e999
-    scenario.json: line 9, column 55: number overflow parsing '1e999'
-scenario.json: "popularity_cv": 0.1 => "popularity_cv": 0.1f
-    scenario.json: line 9, column 55: syntax error while parsing object - invalid literal, found "0.1f"; expected '}'
-scenario.json: "popularity_cv": 0.1 => "popularity_cv": .1
-    scenario.json: line 9, column 51: syntax error while parsing value - invalid literal, found ".1"
+scenario.json: "cv": 0.1 => "cv": NaN
+    scenario.json: line 9, column 76: syntax error while parsing value - invalid literal, found "NaN"
+scenario.json: "cv": 0.1 => "cv": Infinity
+    scenario.json: line 9, column 76: syntax error while parsing value - invalid literal, found "Infinity"
+scenario.json: "cv": 0.1 => "cv": -Infinity
+    scenario.json: line 9, column 77: syntax error while parsing value - invalid number; expected digit after '-', found "-Infinity"
+scenario.json: "cv": 0.1 => "cv": 1e999
+    scenario.json: line 9, column 80: number overflow parsing '1e999'
+scenario.json: "cv": 0.1 => "cv": 0.1f
+    scenario.json: line 9, column 80: syntax error while parsing object - invalid literal, found "0.1f"; expected '}'
+scenario.json: "cv": 0.1 => "cv": .1
+    scenario.json: line 9, column 76: syntax error while parsing value - invalid literal, found ".1"
 scenario.json: "seed": 7 => "seed": 007
     scenario.json: line 17, column 12: syntax error while parsing object - unexpected number literal; expected '}'
 scenario.json: "seed": 7, => "seed": 7
@@ -267,7 +267,7 @@ scenario.json: {"/plan/moments": "fp32"} => {"/cluster/gpu": "none.json"}
 scenario.json: {"/plan/moments": "fp32"} => {"/cluster/gpu/hbm": 80}
     scenario.json: /override/~1cluster~1gpu~1hbm: expected a quantity with a unit such as "80 GiB", found the number 80
 scenario.json: {"/plan/moments": "fp32"} => {"/cluster/fabric/topology": "ring"}
-    scenario.json: /override/~1cluster~1fabric~1topology: unknown value "ring"; known: single_node, fat_tree, multi_plane_fat_tree
+    scenario.json: /override/~1cluster~1fabric~1topology: unknown value "ring"; known: single_node, fat_tree, multi_plane_fat_tree, dragonfly, slim_fly
 scenario.json: {"/plan/moments": "fp32"} => {"/profile/kernels/cast/sms": 0}
     scenario.json: /override/~1profile~1kernels~1cast~1sms: expected an integer from 1 to 132, found 0
 scenario.json: {"/plan/moments": "fp32"} => {"/a~2b": 0}

@@ -16,7 +16,7 @@ scenario.json: "seed": 7 => "seed": 7, "sead": 8
     scenario.json: unknown key "sead"; did you mean "seed"?
 scenario.json: "comm_sms": 20 => "comm_sms": 20, "comm_sm": 20
     scenario.json: /plan: unknown key "comm_sm"; did you mean "comm_sms"?
-scenario.json: "popularity_cv": 0.1 => "popularity_cv": 0.1, "max_group": 2
+scenario.json: "cv": 0.1} => "cv": 0.1}, "max_group": 2
     scenario.json: /routing: unknown key "max_group"; did you mean "max_groups"?
 scenario.json: "tokens": "1B", => "tokens": "1B", "rmap": {},
     scenario.json: /phases/0: unknown key "rmap"; did you mean "ramp"?
@@ -31,9 +31,9 @@ scenario.json: "because": "why" => "because": "why", "when": "now"
 cluster.json: "num_nodes": 2 => "num_nodes": 2, "num_node": 2
     cluster.json: unknown key "num_node"; did you mean "num_nodes"?
 cluster.json: "levels": 2 => "levels": 2, "tiers": 2
-    cluster.json: /fabric: unknown key "tiers"; known: levels, oversubscription, planes, rail_optimized, switch_ports, topology
+    cluster.json: /fabric: unknown key "tiers"; known: failures, levels, oversubscription, planes, prices, rail_optimized, routing, switch_ports, topology
 cluster.json: "price": "f" => "price": "f", "gpus_per_node": "g"
-    cluster.json: /sources: unknown key "gpus_per_node"; known: fabric, nic_bandwidth, nic_latency, num_nodes, nvlink_latency, price
+    cluster.json: /sources: unknown key "gpus_per_node"; known: fabric, nic_bandwidth, nic_latency, num_nodes, nvlink_latency, price, prices
 gpu.json: "num_sms": 132 => "num_sms": 132, "l2": "50 MB"
     gpu.json: unknown key "l2"; known: architecture, hbm, hbm_bandwidth, name, num_sms, nvlink_bandwidth, peak, sources
 gpu.json: "bf16": "989 TFLOP/s" => "bf16": "989 TFLOP/s", "fp16": "989 TFLOP/s"
@@ -41,7 +41,7 @@ gpu.json: "bf16": "989 TFLOP/s" => "bf16": "989 TFLOP/s", "fp16": "989 TFLOP/s"
 gpu.json: "peak": "e" => "peak": "e", "hmb": "b"
     gpu.json: /sources: unknown key "hmb"; did you mean "hbm"?
 profile.json: "id": "p" => "id": "p", "date": "today"
-    profile.json: unknown key "date"; known: about, comm, gpu, id, kernels, kind, launch, schema
+    profile.json: unknown key "date"; known: about, collectives, comm, gpu, id, kernels, kind, launch, schema
 profile.json: "out_bytes": 2 => "out_bytes": 2, "in_bytes": 1
     profile.json: /kernels/gemm_bf16: unknown key "in_bytes"; known: error, hbm_efficiency, load_per_sm, mma_efficiency, out_bytes, overhead, points, range, source, store_per_sm
 profile.json: "k": 7168 => "k": 7168, "group": 4
@@ -81,8 +81,8 @@ scenario.json: "seed": 7, =>
     scenario.json: missing key "seed"
 scenario.json: "ep": 8,  =>
     scenario.json: /plan: missing key "ep"
-scenario.json: "popularity_cv": 0.1 => "max_groups": 2
-    scenario.json: /routing: missing key "popularity_cv"
+scenario.json: "popularity": {"kind": "dirichlet", "cv": 0.1} => "max_groups": 2
+    scenario.json: /routing: missing key "popularity"
 scenario.json: "tokens": "1B", =>
     scenario.json: /phases/0: missing key "tokens" or "steps": how long the phase is
 scenario.json: "seq_len": 4096,  =>
@@ -230,10 +230,10 @@ scenario.json: "/plan/moments": "fp32" => "/plan/recipe": "fp16"
     scenario.json: /override/~1plan~1recipe: unknown value "fp16"; known: fp8_block, bf16
 scenario.json: "kind": "sampled" => "kind": "random"
     scenario.json: /routing/kind: unknown value "random"; known: balanced, sampled
-scenario.json: "popularity_cv": 0.1 => "popularity_cv": -0.1
-    scenario.json: /routing/popularity_cv: expected a number from 0 to 10, found -0.1
-scenario.json: "popularity_cv": 0.1 => "popularity_cv": "0.1"
-    scenario.json: /routing/popularity_cv: expected a number, found the string "0.1"
+scenario.json: "cv": 0.1 => "cv": -0.1
+    scenario.json: /routing/popularity/cv: expected a number from 0 to 1.7320508075688772, found -0.1
+scenario.json: "cv": 0.1 => "cv": "0.1"
+    scenario.json: /routing/popularity/cv: expected a number, found the string "0.1"
 scenario.json: "tokens": "1B" => "tokens": 1.5
     scenario.json: /phases/0/tokens: expected a whole number above zero such as 4096 or "14.8T", found the number 1.5
 scenario.json: "tokens": "1B" => "tokens": "1.0000000001B"
@@ -260,7 +260,7 @@ scenario.json: ["a", "b"] => ["a", 2]
     scenario.json: /assumptions/1: expected a string, found the number 2
 scenario.json: ["a", "b"] => "a"
     scenario.json: /assumptions: expected an array of strings, found the string "a"
-scenario.json: "routing": {"kind": "sampled", "popularity_cv": 0.1} => "routing": "sampled"
+scenario.json: "routing": {"kind": "sampled", "popularity": {"kind": "dirichlet", "cv": 0.1}} => "routing": "sampled"
     scenario.json: /routing: expected an object, found the string "sampled"
 cluster.json: "num_nodes": 2 => "num_nodes": 2.5
     cluster.json: /num_nodes: expected an integer, found the number 2.5
@@ -273,7 +273,7 @@ cluster.json: "rail_optimized": true => "rail_optimized": 1
 cluster.json: "oversubscription": 1.5 => "oversubscription": 0.5
     cluster.json: /fabric/oversubscription: expected a number from 1 to 100, found 0.5
 cluster.json: "fat_tree" => "torus"
-    cluster.json: /fabric/topology: unknown value "torus"; known: single_node, fat_tree, multi_plane_fat_tree
+    cluster.json: /fabric/topology: unknown value "torus"; known: single_node, fat_tree, multi_plane_fat_tree, dragonfly, slim_fly
 cluster.json: "fat_tree" => "single_node"
     cluster.json: /fabric/topology: "single_node", but num_nodes is 2
 cluster.json: "nic_latency": "d" => "nic_latency": ""
@@ -365,16 +365,16 @@ scenario.json: "batch": 64 => "batch": 16777216
     scenario.json: /phases/0/batch: 2097152 microbatches x 4 layers are too many to simulate; expected a product of at most 4194304
 scenario.json: "seq_len": 4096, "batch": 64 => "seq_len": 134217728, "batch": 800000
     scenario.json: /phases/0/batch: 800000 sequences of 134217728 tokens are a step of 40480 days at the cluster's BF16 peak; expected at most 5
-scenario.json: "popularity_cv": 0.1 => "popularity_cv": 0.1, "max_groups": 5
+scenario.json: "cv": 0.1} => "cv": 0.1}, "max_groups": 5
     scenario.json: /routing/max_groups: expected an integer from 1 to 4, found 5
 tiny.json: "num_experts_per_tok": 4 => "num_experts_per_tok": 8
-scenario.json: "popularity_cv": 0.1 => "popularity_cv": 0.1, "max_groups": 1
+scenario.json: "cv": 0.1} => "cv": 0.1}, "max_groups": 1
     scenario.json: /routing/max_groups: groups x experts in each = 1 x 4 are fewer than the top-8 of a token
 scenario.json: "model": "tiny.json" => "model": {"model_type": "llama", "vocab_size": 1000, "num_hidden_layers": 4, "hidden_size": 512, "num_attention_heads": 8, "intermediate_size": 1024}
     scenario.json: /plan/ep: is 8, but small has no experts; expected 1
 scenario.json: "model": "tiny.json" => "model": {"model_type": "llama", "vocab_size": 1000, "num_hidden_layers": 4, "hidden_size": 512, "num_attention_heads": 8, "intermediate_size": 1024}
 scenario.json: "ep": 8 => "ep": 1
-scenario.json: "popularity_cv": 0.1 => "popularity_cv": 0.1, "max_groups": 1
+scenario.json: "cv": 0.1} => "cv": 0.1}, "max_groups": 1
     scenario.json: /routing/max_groups: given, but small has no experts
 scenario.json: "schedule": "dualpipe" => "schedule": "overlapped_pair"
 scenario.json: "pp": 2, "dp": 8 => "pp": 1, "dp": 16
@@ -419,7 +419,7 @@ scenario.json: "plan": {"cp": 2, "dp": 4} => "plan": {"dp": 3.5}
     scenario.json: /phases/1/plan/dp: expected an integer, found the number 3.5
 scenario.json: "plan": {"cp": 2, "dp": 4} => "plan": [2, 4]
     scenario.json: /phases/1/plan: expected an object, found an array
-scenario.json: "kind": "balanced", "popularity_cv": 0 => "max_groups": 0
+scenario.json: "kind": "balanced" => "max_groups": 0
     scenario.json: /phases/1/routing/max_groups: expected an integer from 1 to 4, found 0
 scenario.json: "batch": 32 => "batch": 30
     scenario.json: /phases/1/batch: 30 sequences are not divisible by dp 4
@@ -469,5 +469,76 @@ tiny.json: "_name_or_path": "hub/small" => "sliding_window": 128, "layer_types":
     tiny.json: /layer_types: tiny alternates windowed attention, which is not modelled in training yet
 tiny.json: "_name_or_path": "hub/small" => "layer_types": ["full_attention", "full_attention", "sliding_attention", "full_attention"]
     tiny.json: missing key "sliding_window"
+)cases");
+}
+
+TEST_CASE("bad input: routing", "[bad_input]") {
+  check_refusals(R"cases(
+scenario.json: "kind": "dirichlet", "cv": 0.1 => "kind": "pareto", "cv": 0.1
+    scenario.json: /routing/popularity/kind: unknown value "pareto"; known: uniform, zipf, power_law, dirichlet, table
+scenario.json: , "popularity": {"kind": "dirichlet", "cv": 0.1} =>
+    scenario.json: /routing: missing key "popularity"
+scenario.json: "popularity": {"kind": "dirichlet", "cv": 0.1} => "popularity": "uniform"
+    scenario.json: /routing/popularity: expected an object, found the string "uniform"
+scenario.json: "kind": "dirichlet", "cv": 0.1 => "kind": "uniform", "cv": 0.1
+    scenario.json: /routing/popularity: unknown key "cv"; known: kind
+scenario.json: "popularity": {"kind": "dirichlet", "cv": 0.1} => "popularity_cv": 0.1
+    scenario.json: /routing: missing key "popularity"
+scenario.json: "kind": "dirichlet", "cv": 0.1 => "kind": "dirichlet", "cv": 1.8
+    scenario.json: /routing/popularity/cv: expected a number from 0 to 1.7320508075688772, found 1.8
+scenario.json: "kind": "dirichlet", "cv": 0.1 => "kind": "dirichlet", "cv": 1.7
+    scenario.json: /routing/popularity: layer 0: expert 11 has a relative load of 11.41; a token chooses an expert at most once, so at most num_experts / top_k = 4
+scenario.json: "kind": "dirichlet", "cv": 0.1 => "kind": "zipf", "exponent": 1.5
+    scenario.json: /routing/popularity/exponent: gives the most popular expert a relative load of 7.547; a token chooses an expert at most once, so at most num_experts / top_k = 4
+scenario.json: "kind": "dirichlet", "cv": 0.1 => "kind": "power_law", "exponent": 2, "lowest": 3, "highest": 2
+    scenario.json: /routing/popularity/highest: expected a number from 3 to 1e+09, found 2
+scenario.json: "kind": "dirichlet", "cv": 0.1 => "kind": "table", "file": "none.json"
+    none.json: cannot be read: no such file
+scenario.json: "cv": 0.1} => "cv": 0.1}, "sequence_cv": -1
+    scenario.json: /routing/sequence_cv: expected a number from 0 to 10, found -1
+scenario.json: "cv": 0.1} => "cv": 0.1}, "correlation": {"rho": 1, "cluster_size": 2}
+    scenario.json: /routing/correlation/rho: expected a number from 0 to 0.95, found 1
+scenario.json: "cv": 0.1} => "cv": 0.1}, "correlation": {"rho": 0.5}
+    scenario.json: /routing/correlation: missing key "cluster_size"
+scenario.json: "cv": 0.1} => "cv": 0.1}, "correlation": {"rho": 0.5, "cluster_size": 17}
+    scenario.json: /routing/correlation/cluster_size: expected an integer from 1 to 16, found 17
+scenario.json: "cv": 0.1} => "cv": 0.1}, "correlation": {"rho": 0.5, "cluster": 4}
+    scenario.json: /routing/correlation: missing key "cluster_size"
+scenario.json: "routing": {"kind": "balanced"} => "routing": {"popularity": {"kind": "zipf"}}
+    scenario.json: /phases/1/routing/popularity: missing key "exponent"
+)cases");
+}
+
+TEST_CASE("bad input: placements", "[bad_input]") {
+  check_refusals(R"cases(
+scenario.json: "ep": 8 => "ep": 8, "placement": {"policy": "scattered"}
+    scenario.json: /plan/placement/policy: unknown value "scattered"; known: contiguous, round_robin, eplb_hierarchical, eplb_global, table
+scenario.json: "ep": 8 => "ep": 8, "placement": "contiguous"
+    scenario.json: /plan/placement: expected an object, found the string "contiguous"
+scenario.json: "ep": 8 => "ep": 8, "placement": {"policy": "round_robin"}
+tiny.json: "n_routed_experts": 16 => "n_routed_experts": 12
+    scenario.json: /plan/placement: 12 experts are not divisible by 8 ranks
+scenario.json: "ep": 8 => "ep": 8, "placement": {"policy": "eplb_global", "redundant_experts": 4}
+    scenario.json: /plan/placement: 20 slots (16 experts and 4 redundant) are not divisible by 8 ranks
+scenario.json: "ep": 8 => "ep": 8, "placement": {"policy": "contiguous", "redundant_experts": 8}
+    scenario.json: /plan/placement: 8 redundant experts: only the eplb policies place redundant experts
+scenario.json: "ep": 8 => "ep": 8, "placement": {"policy": "eplb_global", "redundant_experts": 8}
+    scenario.json: /plan/placement/redundant_experts: replicas of an expert need their gradients added up before the optimizer, which is not modelled; expected 0, or the schedule "overlapped_pair", which has no optimizer
+scenario.json: "pp": 2, "dp": 8, "ep": 8, "schedule": "dualpipe" => "pp": 1, "dp": 16, "ep": 16, "placement": {"policy": "eplb_hierarchical"}, "schedule": "1f1b"
+tiny.json: "n_group": 4, "topk_group": 2 => "n_group": 1, "topk_group": 1
+    scenario.json: /plan/placement: 1 expert groups are not divisible by 2 nodes
+scenario.json: "ep": 8 => "ep": 8, "placement": {"policy": "table"}
+    scenario.json: /plan/placement: missing key "table"
+scenario.json: "ep": 8 => "ep": 8, "placement": {"policy": "table", "table": {"slots_per_rank": 2, "slot_to_expert": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0]}}
+    scenario.json: /plan/placement/table/slot_to_expert: expected each of the 16 experts in a slot, found expert 15 in none
+scenario.json: "ep": 8 => "ep": 8, "placement": {"policy": "table", "table": {"slots_per_rank": 2, "slot_to_expert": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16]}}
+    scenario.json: /plan/placement/table/slot_to_expert/15: expected an integer from 0 to 15, found 16
+scenario.json: "ep": 8 => "ep": 8, "placement": {"policy": "table", "table": {"slots_per_rank": 3, "slot_to_expert": [0, 1, 2]}}
+    scenario.json: /plan/placement/table/slot_to_expert: expected 8 ranks x 3 slots = 24 slots, found 3
+scenario.json: "ep": 8 => "ep": 8, "placement": {"policy": "table", "table": {"slots_per_rank": 2, "slot_to_expert": [0, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]}}
+    scenario.json: /plan/placement/table/slot_to_expert/1: expected different experts on rank 0, found expert 0 again
+scenario.json: "model": "tiny.json" => "model": {"model_type": "llama", "vocab_size": 1000, "num_hidden_layers": 4, "hidden_size": 512, "num_attention_heads": 8, "intermediate_size": 1024}
+scenario.json: "ep": 8 => "ep": 1, "placement": {"policy": "contiguous"}
+    scenario.json: /plan/placement: given, but small has no experts
 )cases");
 }

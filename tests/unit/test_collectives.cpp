@@ -46,12 +46,11 @@ TEST_CASE("collectives: sustained rates are datasheet times efficiency", "[colle
   comm.nic_efficiency = 0.9;
   CHECK(link_rates(cluster, comm).nvlink.in(GB_per_s) == Approx(80));
   CHECK(link_rates(cluster, comm).nic.in(GB_per_s) == Approx(9));
-  cluster.fabric.oversubscription = 3;  // leaves NVLink alone
-  CHECK(link_rates(cluster, comm).nic.in(GB_per_s) == Approx(3));
-  CHECK(link_rates(cluster, comm).nvlink.in(GB_per_s) == Approx(80));
-  // H800: 153 of 200 and 44.6 of 50 GB/s.
+  cluster.fabric.oversubscription = 3;  // narrows the uplinks of the network, not the ports
+  CHECK(link_rates(cluster, comm).nic.in(GB_per_s) == Approx(9));
+  // H800: 133.9 of 200 and 44.6 of 50 GB/s.
   const LinkRates real = link_rates(h800().cluster, h800().profile.comm);
-  CHECK(real.nvlink.in(GB_per_s) == Approx(153));
+  CHECK(real.nvlink.in(GB_per_s) == Approx(133.88));
   CHECK(real.nic.in(GB_per_s) == Approx(44.6).epsilon(0.001));
 }
 
@@ -87,8 +86,8 @@ TEST_CASE("collectives: rings by hand", "[collectives]") {
 
 TEST_CASE("collectives: two hops end at the busier one", "[collectives]") {
   const Bytes row = 10 * KB;
-  auto time = [&](double sent, double received, double nvlink) {
-    return two_hop_time(kLinks, {sent, received, nvlink}, row).in(us);
+  auto time = [&](double sent, double received, double nvlink, double handed_out = 0) {
+    return two_hop_time(kLinks, {sent, received, nvlink, handed_out}, row, 200 * GB_per_s).in(us);
   };
   CHECK(time(100, 50, 100) == Approx(100));   // 1 MB leaves at 10 GB/s; NVLink needs 10 us
   CHECK(time(50, 100, 100) == Approx(100));   // the NIC is as busy receiving
@@ -96,6 +95,12 @@ TEST_CASE("collectives: two hops end at the busier one", "[collectives]") {
   CHECK(time(100, 100, 1000) == Approx(100));
   CHECK(time(0, 0, 1000) == Approx(100));  // one node
   CHECK(time(0, 0, 0) == 0);
+  CHECK(time(100, 100, 1000, 4000) == Approx(200));  // 40 MB through SMs that move 200 GB/s
+  CHECK(copy_rate(10 * GB_per_s, 12).in(GB_per_s) == Approx(120));
+  CHECK(copy_rate(10 * GB_per_s, 0).in(GB_per_s) == Approx(240));
+  // Of eight ranks that send alike, one is the rank itself or of its local index.
+  CHECK(two_hop_traffic(10, 800, 8).nvlink_rows == Approx(700));
+  CHECK(two_hop_traffic(10, 800, 8).handed_out_rows == 800);
 }
 
 TEST_CASE("collectives: low-latency puts are not merged", "[collectives]") {
@@ -130,14 +135,17 @@ TEST_CASE("collectives: DeepEP's normal dispatch, EP8 to EP64", "[collectives]")
     moe.top_k = 8;
     moe.num_groups = nodes;
     moe.max_groups = std::min<std::int64_t>(4, nodes);
-    const ExpertPlacement placement{ep, 8};
-    const auto s =
-        RoutingSampler(moe, {RoutingKind::balanced, moe.max_groups, 0}, placement, 1).statistics();
-    const double remote = tokens * s.remote_nodes_per_token(placement);
-    const double received = tokens * s.ranks_per_token;
-    const Seconds t = two_hop_time(links, {remote, remote, received}, row);
+    moe.score = ScoreFunction::sigmoid;
+    RoutingSpec spec;
+    spec.kind = RoutingKind::balanced;
+    spec.max_groups = moe.max_groups;
+    const RoutingSampler s({moe, spec, {}, ep, 8, 1, 1});
+    const double remote = s.balanced(4096).nic_rows_received;
+    const double received = tokens * s.ranks_per_token();
+    const Bandwidth copy = copy_rate(h800().profile.comm.dispatch_per_sm, 24);
+    const Seconds t = two_hop_time(links, two_hop_traffic(remote, received, 8), row, copy);
     // Logical bytes: the copy for the own node counts; on one node, what a rank receives.
-    const double rows = nodes > 1 ? tokens * s.nodes_per_token : received;
+    const double rows = nodes > 1 ? tokens * s.nodes_per_token() : received;
     const double predicted = (rows * row / t).in(GB_per_s);
     table << "DeepEP dispatch EP" << ep << ": " << known << " GB/s, predicted " << predicted << " ("
           << 100 * (predicted / known - 1) << " %)\n";

@@ -27,7 +27,7 @@ Scenario balanced_chunk() {
   return scenario;
 }
 
-constexpr double kNic = 0.8927 * 50e3;  // bytes a microsecond
+constexpr double kNic = 0.8927 * 50e3, kNvlink = 0.6694 * 200e3;  // bytes a microsecond
 
 }  // namespace
 
@@ -35,7 +35,7 @@ TEST_CASE("stage costs: transfers of a V3 layer by hand", "[simulator]") {
   const StageCosts costs = costs_of(balanced_chunk());
   const LayerLoad& load = costs.load(0, 0, 0, 0);
   // 3.97 nodes a token, 7/8 of them remote; DeepEP rows of 7472 and 14384 bytes.
-  const double rows = 4096 * costs.sampler()->statistics().nodes_per_token * 7 / 8;
+  const double rows = 4096 * costs.sampler()->nodes_per_token() * 7 / 8;
   CHECK(load.nic_rows == Approx(rows));
   const double dispatch = rows * 7472 / kNic, combine = rows * 14384 / kNic;
   CHECK(in_us(costs.dispatch_ticks(load, false, false)) == Approx(97 + dispatch));
@@ -65,7 +65,7 @@ TEST_CASE("stage costs: messages and the start of a chunk", "[simulator]") {
                                              {"/plan/dp", "2"},
                                              {"/plan/ep", "2"},
                                              {"/phases/0/batch", "16"}}));
-  CHECK(in_us(node.send_ticks()) == Approx(3.33 + bytes / 153e3));
+  CHECK(in_us(node.send_ticks()) == Approx(3.33 + bytes / kNvlink));
 }
 
 TEST_CASE("stage costs: BF16 sends wider rows and casts nothing", "[simulator]") {
@@ -83,7 +83,8 @@ TEST_CASE("stage costs: parameters of a stage add up to the model", "[simulator]
   const ParallelPlan& plan = scenario.phases[0].plan;
   double all = 0;
   for (const auto& stage : stage_layers(plan, scenario.model)) {
-    const StageParameters p = stage_parameters(scenario.model, stage, plan.ep);
+    const StageParameters p =
+        stage_parameters(scenario.model, stage, local_experts(scenario.model, plan));
     all += p.other + 64 * p.expert;
   }
   const ParameterCounts counts = count_parameters(scenario.model);
@@ -93,13 +94,13 @@ TEST_CASE("stage costs: parameters of a stage add up to the model", "[simulator]
 TEST_CASE("optimizer: a middle rank of V3 by hand", "[simulator]") {
   const Scenario scenario = shipped_scenario("deepseek-v3-pretrain");
   const CostModel model(scenario.profile, scenario.cluster.gpu);
-  const auto times = optimizer_times(scenario, scenario.phases[0], model);
+  const auto times = optimizer_times(scenario, scenario.phases[0], model, {});
   REQUIRE(times.size() == 16);
   // Ranks 5 holds stages 5 and 10, four MoE layers each: four of 256 experts a layer, and the rest.
   const double expert = 4. * 4 * 44040192;
   const double other = 4. * (187105280 + 16384 + 256 * 7168 + 256 + 44040192);
   // The rest has 2 x 128 replicas, 8 a node: NVLink binds. An expert has 2 groups x 2 directions.
-  const double ring_other = 255. / 256 * other / 153e9,
+  const double ring_other = 255. / 256 * other / (kNvlink * 1e6),
                ring_expert = 3. / 4 * expert / (kNic * 1e6);
   const double latency_other = 31 * 3.7e-6 + 7 * 3.33e-6, latency_expert = 3 * 3.7e-6;
   const double latency = latency_other + latency_expert;

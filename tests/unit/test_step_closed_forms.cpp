@@ -30,6 +30,7 @@ Scenario without_communication(Scenario s) {
   s.profile.gpu.nvlink_bandwidth = s.cluster.gpu.nvlink_bandwidth;
   s.profile.comm.layout = 0 * moesim::s;
   s.profile.comm.cast_per_sm = 1e20 * TB_per_s;
+  s.profile.comm.dispatch_per_sm = s.profile.comm.combine_per_sm = 1e20 * TB_per_s;
   s.profile.memory[at(Kernel::cast)] = takes_no_time();
   return s;
 }
@@ -234,7 +235,7 @@ TEST_CASE("step: one microbatch is a chain of kernels and transfers, to the tick
 
 TEST_CASE("step: an overlapped pair is as long as its kernels once transfers hide", "[simulator]") {
   Scenario pair = without_communication(shipped_scenario("deepseek-v3-chunk"));
-  pair.phases[0].routing = {RoutingKind::balanced, 4, 0};
+  pair.phases[0].routing = {RoutingKind::balanced, 4, {}, {}};
   const Stages stages(pair);
   const Tick expected = stages.step(StepKind::forward_backward, 0, 0);
   CHECK(simulate_first_phase(pair).timeline.step == expected);
@@ -263,7 +264,10 @@ TEST_CASE("step: twice every rate and half every latency take half the time", "[
                        &two.profile.chunk_startup,
                        &two.profile.comm.low_latency_overhead})
       *t = *t / 2;
-    two.profile.comm.cast_per_sm = 2 * two.profile.comm.cast_per_sm;
+    for (Bandwidth* rate : {&two.profile.comm.cast_per_sm,
+                            &two.profile.comm.dispatch_per_sm,
+                            &two.profile.comm.combine_per_sm})
+      *rate = 2 * *rate;
     for (auto& g : two.profile.gemm) {
       if (!g) continue;
       g->load = 2 * g->load;

@@ -1,0 +1,111 @@
+#include "sim/network_contention.hpp"
+
+#include <algorithm>
+
+#include "model/network/fabric_layout.hpp"
+#include "sim/messages.hpp"
+
+namespace moesim {
+namespace {
+
+bool can_block(const ClusterSpec& cluster) {
+  const FabricSpec& fabric = cluster.fabric;
+  if (!is_fat_tree(fabric.topology)) return cluster.num_nodes > 1;
+  return fabric.oversubscription > 1 || fabric.routing == FabricRouting::ecmp ||
+         !fabric.failed_nics.empty() || !fabric.failed_uplinks.empty();
+}
+
+// All NICs of a plane on one switch.
+ClusterSpec without_blocking(ClusterSpec cluster) {
+  cluster.fabric.switch_ports = 2 * cluster.num_gpus();
+  cluster.fabric.oversubscription = 1;
+  cluster.fabric.routing = FabricRouting::adaptive;
+  cluster.fabric.failed_nics.clear();
+  cluster.fabric.failed_uplinks.clear();
+  return cluster;
+}
+
+// Two networks of the same nodes, and how much longer messages take on the first.
+class Comparison {
+ public:
+  Comparison(const ClusterSpec& cluster, const LinkRates& links)
+      : real_(cluster, links), ideal_(without_blocking(cluster), links) {}
+
+  // groups: the messages of each group; all of them are under way at once. copy: of a GPU's SMs.
+  double slowdown(const std::vector<std::vector<Message>>& groups,
+                  const std::optional<Bandwidth>& copy = {}) const {
+    std::vector<Message> all;
+    for (const auto& group : groups) all.insert(all.end(), group.begin(), group.end());
+    if (all.empty()) return 1;
+    const MessageEnds real = simulate_messages(real_, all, {copy, {}}),
+                      ideal = simulate_messages(ideal_, all, {copy, {}});
+    double worst = 1;
+    std::size_t first = 0;
+    for (const auto& group : groups) {
+      const std::size_t end = first + group.size();
+      auto last = [&](const MessageEnds& ends) {
+        Tick latest = 0;
+        for (std::size_t i = first; i < end; ++i) latest = std::max(latest, ends.end[i]);
+        return static_cast<double>(latest);
+      };
+      if (!group.empty()) worst = std::max(worst, last(real) / last(ideal));
+      first = end;
+    }
+    return worst;
+  }
+
+ private:
+  Network real_, ideal_;
+};
+
+// Each rank sends `bytes` to the rank `distance` further on in its stage, the last ones to the
+// first.
+std::vector<Message> ring_step(const ParallelPlan& plan, std::int64_t distance, Bytes bytes) {
+  std::vector<Message> messages;
+  const std::int64_t n = plan.ranks_per_stage();
+  if (distance >= n) return messages;
+  for (std::int64_t stage = 0; stage < plan.pp; ++stage)
+    for (std::int64_t r = 0; r < n; ++r)
+      messages.push_back({stage * n + r, stage * n + (r + distance) % n, bytes, false, 0});
+  return messages;
+}
+
+}  // namespace
+
+NetworkContention network_contention(const Scenario& scenario,
+                                     const TrainingPhase& phase,
+                                     const RoutingSampler* sampler) {
+  NetworkContention result;
+  const ClusterSpec& cluster = scenario.cluster;
+  if (!can_block(cluster)) return result;
+  const ParallelPlan& plan = phase.plan;
+  const CommModel& comm = scenario.profile.comm;
+  const Comparison comparison(cluster, link_rates(cluster, comm));
+  const std::int64_t tokens = phase.seq_len / plan.cp, n = plan.ranks_per_stage();
+
+  if (sampler != nullptr && plan.ep > 1) {
+    const ExpertMessage row = expert_message(scenario.model, plan.recipe);
+    std::vector<std::vector<Message>> dispatch, combine;
+    for (std::int64_t g = 0; g < plan.pp * plan.num_ep_groups(); ++g) {
+      const ExpertTraffic traffic =
+          expert_traffic(sampler->sample_rows(tokens, g, 0, 0), ExpertAlgorithm::two_hop);
+      dispatch.push_back(expert_messages(traffic, g * plan.ep, row.dispatch));
+      combine.push_back(expert_messages(mirrored(traffic), g * plan.ep, row.combine));
+    }
+    result.dispatch = comparison.slowdown(dispatch, copy_rate(comm.dispatch_per_sm, plan.comm_sms));
+    result.combine = comparison.slowdown(combine, copy_rate(comm.combine_per_sm, plan.comm_sms));
+  }
+  const Bytes activations = static_cast<double>(tokens * scenario.model.hidden * 2) * B;
+  std::vector<Message> sends;
+  for (std::int64_t r = 0; r + n < plan.world(); ++r)
+    sends.push_back({r, r + n, activations, false, 0});
+  result.send = comparison.slowdown({sends});
+  // Rings go from node to node; what they send is cut into pieces, of which one is enough to
+  // compare.
+  result.dense_ring =
+      comparison.slowdown({ring_step(plan, std::min(n, cluster.gpus_per_node), activations)});
+  result.expert_ring = comparison.slowdown({ring_step(plan, plan.ep, activations)});
+  return result;
+}
+
+}  // namespace moesim
