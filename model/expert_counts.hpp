@@ -3,8 +3,8 @@
 //
 //   SGLang, expert distribution recorder
 //     until May 2025: expert_distribution_rank<r>_timestamp<t>.csv, one file a rank, with the
-//     header
-//       layer_id,expert_id,count and only experts that were chosen. One file, or a folder of them.
+//       header layer_id,expert_id,count and only experts that were chosen. One file, or a folder of
+//       them.
 //     since: expert_distribution_recorder_<t>.pt (mode "stat"), a PyTorch pickle that holds
 //       "logical_count" of [steps, layers, experts] with rows of 0 for dense layers. Its JSON form
 //       is read here as SGLang reads it itself (--init-expert-location): {"logical_count": ...} of
@@ -12,8 +12,8 @@
 //   TensorRT-LLM, EXPERT_STATISTIC_ITER_RANGE (examples/ep_load_balancer)
 //     a folder with meta_info.json {"num_experts": .., "num_experts_per_token": ..} and
 //     rank<r>.safetensors, in which tensor "<iteration>_<layer>" holds the counts of [num_experts].
-//   vLLM keeps its expert load in memory and writes no file (its pull requests 19658, 26176 and
-//   41141
+//   vLLM
+//     keeps its expert load in memory and writes no file (its pull requests 19658, 26176 and 41141
 //     proposed formats, none of them merged): a tensor taken from it is written in the JSON form.
 //
 // PyTorch pickles are not read: they are programs. The message says how to convert one. Counts of

@@ -58,6 +58,12 @@ void check_plan(const ObjectReader& reader,
     reader.fail("ep",
                 std::to_string(plan.ep) + " is more than one node of " +
                     std::to_string(cluster.gpus_per_node) + " GPUs but not whole nodes");
+  if (plan.ep < cluster.gpus_per_node && cluster.gpus_per_node % plan.ep != 0 &&
+      cluster.num_nodes > 1)
+    reader.fail("ep",
+                std::to_string(plan.ep) + " does not divide a node of " +
+                    std::to_string(cluster.gpus_per_node) +
+                    " GPUs: a group would lie across two nodes");
   if (plan.pp > model.num_layers)
     reader.fail("pp",
                 std::to_string(plan.pp) + " stages for the " + std::to_string(model.num_layers) +
@@ -180,12 +186,12 @@ PlacementSpec read_expert_placement(const JsonNode& node,
                                     const ModelSpec& model,
                                     const ClusterSpec& cluster) {
   if (!model.moe) ObjectReader(node).fail("given, but " + one_line(model.name) + " has no experts");
-  const PlacementSpec spec = read_placement_spec(node,
-                                                 {model.moe->num_experts,
-                                                  model.moe->num_groups,
-                                                  plan.ep,
-                                                  std::min(plan.ep, cluster.gpus_per_node),
-                                                  {}});
+  PlacementSpec spec = read_placement_spec(node,
+                                           {model.moe->num_experts,
+                                            model.moe->num_groups,
+                                            plan.ep,
+                                            std::min(plan.ep, cluster.gpus_per_node),
+                                            {}});
   if (spec.redundant_experts > 0 && plan.schedule != ScheduleKind::overlapped_pair)
     ObjectReader(node).fail(
         "redundant_experts",

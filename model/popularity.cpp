@@ -95,10 +95,13 @@ void read_table(ObjectReader& reader,
                 const std::filesystem::path& folder,
                 PopularitySpec& spec) {
   const std::filesystem::path file = reader.text("file");
-  spec.table = std::make_shared<const LoadTable>(read_load_table((folder / file).lexically_normal(),
-                                                                 reader.text_or("domain", ""),
-                                                                 reader.text_or("method", ""),
-                                                                 num_experts));
+  const std::string domain = reader.text_or("domain", ""), method = reader.text_or("method", "");
+  try {
+    spec.table = std::make_shared<const LoadTable>(
+        read_load_table((folder / file).lexically_normal(), domain, method, num_experts));
+  } catch (const InputError& error) {
+    reader.fail("file", error.what());
+  }
   for (std::size_t row = 0; row < spec.table->layers.size(); ++row) {
     const std::string refusal = popularity_refusal(spec.table->layers[row], top_k);
     if (!refusal.empty()) reader.fail("file", "row " + std::to_string(row) + ": " + refusal);

@@ -13,11 +13,11 @@ namespace {
 constexpr std::int64_t kStatisticsTokens = 4096;  // gives nodes per token to about 0.003
 // The loads of the sample are the means as they are, so its noise does not matter.
 constexpr std::int64_t kCalibrationTokens = 2048;
-constexpr std::int64_t kRowTile = 128;  // rows an expert's share is padded to in grouped GEMMs
 constexpr std::int64_t kReceiveGranule =
     8;  // received tokens come in multiples of 8 (trace README, section 1)
 // Streams of the seed.
-constexpr std::uint64_t kTokenStream = 0x6a7e, kCountStream = 0x10ad, kRowStream = 0x50ad;
+constexpr std::uint64_t kTokenStream = 0x6a7e, kCountStream = 0x10ad, kRowStream = 0x50ad,
+                        kSequenceStream = 0x5e9;
 
 std::size_t idx(std::int64_t i) { return static_cast<std::size_t>(i); }
 std::int64_t round_up(std::int64_t v, std::int64_t to) { return (v + to - 1) / to * to; }
@@ -168,7 +168,8 @@ RoutingLaw RoutingSampler::make_law(std::int64_t layer) const {
   return law;
 }
 
-// Counts X_e = n p_e + sqrt(n p_e (1 - p_e) + (n p_e cv)^2) xi_e, with xi of unit variance:
+// Counts X_e = n p_e + sqrt(n p_e (1 - p_e)) xi_e + n p_e cv (s_e - mean of s), with s of unit
+// variance and independent, and xi of unit variance:
 //   xi_e = alpha (z_e - mean of z in its group) + beta (u_group - mean of u)
 // has the pooled covariances within and between groups and sums to zero.
 std::vector<std::int64_t> RoutingSampler::draw_expert_counts(const RoutingLaw& law,
@@ -196,6 +197,13 @@ std::vector<std::int64_t> RoutingSampler::draw_expert_counts(const RoutingLaw& l
   for (double& v : z) v = random.normal();
   for (double& v : u) v = random.normal();
   const double u_mean = sum(u) / static_cast<double>(num_groups);
+  std::vector<double> own;
+  double own_mean = 0;  // weighted, so that the copies it moves sum to zero
+  if (spread_cv > 0)
+    for (std::size_t e = 0; e < num_experts; ++e) {
+      own.push_back(random.normal());
+      own_mean += own[e] * mean[e] / static_cast<double>(moe.top_k);
+    }
   std::vector<std::int64_t> counts(num_experts);
   std::int64_t total = 0;
   for (std::size_t g = 0; g < num_groups; ++g) {
@@ -204,9 +212,10 @@ std::vector<std::int64_t> RoutingSampler::draw_expert_counts(const RoutingLaw& l
       z_mean += z[g * group_size + i] / static_cast<double>(group_size);
     for (std::size_t i = 0; i < group_size; ++i) {
       const std::size_t e = g * group_size + i;
-      const double p = mean[e], spread = n * p * spread_cv;
+      const double p = mean[e];
       const double xi = alpha * (z[e] - z_mean) + beta * (u[g] - u_mean);
-      const double x = n * p + std::sqrt(n * p * (1 - p) + spread * spread) * xi;
+      double x = n * p + std::sqrt(n * p * (1 - p)) * xi;
+      if (spread_cv > 0) x += n * p * spread_cv * (own[e] - own_mean);
       counts[e] = std::clamp<std::int64_t>(std::llround(x), 0, tokens);
       total += counts[e];
     }
@@ -224,11 +233,12 @@ std::vector<std::int64_t> RoutingSampler::draw_expert_counts(const RoutingLaw& l
 }
 
 // expert_counts: of all ranks' tokens together.
-std::vector<RankTraffic> RoutingSampler::traffic_of(
-    const RoutingLaw& law, const std::vector<std::int64_t>& expert_counts) const {
+std::vector<RankTraffic> RoutingSampler::traffic_of(const RoutingLaw& law,
+                                                    const std::vector<std::int64_t>& expert_counts,
+                                                    std::int64_t all_tokens) const {
   const Placement& placement = law.placement;
   std::vector<RankTraffic> ranks(idx(placement.num_ranks));
-  std::vector<double> node_rows(idx(placement.num_nodes()), 0);
+  std::vector<double> node_rows(idx(placement.num_nodes()), 0), node_received = node_rows;
   for (std::int64_t e = 0; e < placement.num_experts; ++e) {
     const auto slots = law.slots.of(e);
     for (std::size_t i = 0; i < slots.size(); ++i) {
@@ -242,10 +252,16 @@ std::vector<RankTraffic> RoutingSampler::traffic_of(
   }
   for (std::int64_t r = 0; r < placement.num_ranks; ++r) {
     RankLoad& load = ranks[idx(r)].load;
-    load.tokens_received = round_near(
-        static_cast<double>(load.rows) * law.rank_rows_per_copy[idx(r)], kReceiveGranule);
+    // Where nearly all tokens go, the mean ratio gives more rows than there are tokens.
+    load.tokens_received =
+        std::min(round_up(all_tokens, kReceiveGranule),
+                 round_near(static_cast<double>(load.rows) * law.rank_rows_per_copy[idx(r)],
+                            kReceiveGranule));
     const std::size_t node = idx(placement.node_of_rank(r));
-    node_rows[node] += static_cast<double>(load.rows) * law.node_rows_per_copy[node];
+    node_rows[node] =
+        std::min(static_cast<double>(all_tokens),
+                 node_rows[node] + static_cast<double>(load.rows) * law.node_rows_per_copy[node]);
+    node_received[node] += static_cast<double>(load.tokens_received);
   }
   // Sources are alike: each node sends an equal part of what another receives, through the NIC of
   // equal local index.
@@ -257,6 +273,7 @@ std::vector<RankTraffic> RoutingSampler::traffic_of(
     const double own = node_rows[idx(placement.node_of_rank(r))];
     ranks[idx(r)].nic_rows_received = own * (num_nodes - 1) / num_nodes / per_node;
     ranks[idx(r)].nic_rows_sent = (all_rows - own) / num_nodes / per_node;
+    ranks[idx(r)].node_mean_received = node_received[idx(placement.node_of_rank(r))] / per_node;
   }
   return ranks;
 }
@@ -276,7 +293,8 @@ std::vector<RankTraffic> RoutingSampler::sample(std::int64_t tokens,
                                        of_layer.expert_mean,
                                        problem_.spec.sequence_cv / std::sqrt(sequences),
                                        tokens * problem_.ep,
-                                       random));
+                                       random),
+                    tokens * problem_.ep);
 }
 
 RankTraffic RoutingSampler::balanced(std::int64_t tokens) const {
@@ -292,20 +310,56 @@ RankTraffic RoutingSampler::balanced(std::int64_t tokens) const {
   const auto nodes = static_cast<double>(num_nodes());
   t.nic_rows_received = static_cast<double>(tokens) * nodes_per_token() * (1 - 1 / nodes);
   t.nic_rows_sent = t.nic_rows_received;
+  t.node_mean_received = static_cast<double>(t.load.tokens_received);
   return t;
 }
 
-// Of one sequence with a popularity of its own. Some of it may be more than one choice a token; the
-// draw of the counts holds it to that.
-std::vector<double> RoutingSampler::mean_of_sequence(const RoutingLaw& law, Random& random) const {
+// Of one sequence with a popularity of its own: the layer's means times a draw, scaled so that a
+// token still makes top_k choices and no expert is more than one of them.
+std::vector<double> RoutingSampler::mean_of_sequence(const RoutingLaw& law,
+                                                     std::uint64_t seed) const {
   std::vector<double> mean = law.expert_mean;
   if (problem_.spec.sequence_cv == 0) return mean;
   PopularitySpec own;
   own.kind = PopularityKind::dirichlet;
   own.cv = problem_.spec.sequence_cv;
-  const auto weight = relative_load(own, problem_.moe.num_experts, random.bits(), 0);
-  for (std::size_t e = 0; e < mean.size(); ++e) mean[e] = std::min(1.0, mean[e] * weight[e]);
+  const auto weight = relative_load(own, problem_.moe.num_experts, seed, 0);
+  for (std::size_t e = 0; e < mean.size(); ++e) mean[e] *= weight[e];
+  // Each pass fixes at least one more expert at 1, or ends.
+  for (bool scaled = false; !scaled;) {
+    double full = 0, open = 0;
+    for (const double p : mean) (p >= 1 ? full : open) += p;
+    const double factor = open > 0 ? (static_cast<double>(problem_.moe.top_k) - full) / open : 1;
+    scaled = true;
+    for (double& p : mean) {
+      if (p >= 1) continue;
+      p *= factor;
+      if (p > 1) scaled = false;
+      p = std::min(p, 1.0);
+    }
+  }
   return mean;
+}
+
+std::vector<double> RoutingSampler::copies_of_source(std::int64_t tokens,
+                                                     std::int64_t group,
+                                                     std::int64_t layer,
+                                                     std::int64_t microbatch,
+                                                     std::int64_t source) const {
+  const RoutingLaw& of_layer = law(layer);
+  std::vector<double> copies(of_layer.expert_mean.size());
+  if (problem_.spec.kind == RoutingKind::balanced) {
+    for (std::size_t e = 0; e < copies.size(); ++e)
+      copies[e] = static_cast<double>(tokens) * of_layer.expert_mean[e];
+    return copies;
+  }
+  const std::int64_t sequence = source / problem_.ranks_per_sequence;
+  Random of_sequence(problem_.seed, kSequenceStream, group, layer, microbatch, sequence);
+  Random random(problem_.seed, kRowStream, group, layer, microbatch, source);
+  const auto counts = draw_expert_counts(
+      of_layer, mean_of_sequence(of_layer, of_sequence.bits()), 0, tokens, random);
+  std::copy(counts.begin(), counts.end(), copies.begin());
+  return copies;
 }
 
 RowCounts RoutingSampler::sample_rows(std::int64_t tokens,
@@ -316,16 +370,12 @@ RowCounts RoutingSampler::sample_rows(std::int64_t tokens,
   const Placement& placement = of_layer.placement;
   RowCounts rows(placement.num_ranks, placement.ranks_per_node);
   for (std::int64_t source = 0; source < placement.num_ranks; ++source) {
-    Random random(problem_.seed, kRowStream, group, layer, microbatch, source);
-    const auto counts =
-        draw_expert_counts(of_layer, mean_of_sequence(of_layer, random), 0, tokens, random);
+    const std::vector<double> counts = copies_of_source(tokens, group, layer, microbatch, source);
     for (std::int64_t e = 0; e < placement.num_experts; ++e) {
       const auto slots = of_layer.slots.of(e);
-      for (std::size_t i = 0; i < slots.size(); ++i)
-        rows.copies[rows.to_rank(source, placement.rank_of_slot(slots[i]))] +=
-            static_cast<double>(share_of(counts[idx(e)],
-                                         static_cast<std::int64_t>(slots.size()),
-                                         static_cast<std::int64_t>(i)));
+      for (const std::int32_t slot : slots)
+        rows.copies[rows.to_rank(source, placement.rank_of_slot(slot))] +=
+            counts[idx(e)] / static_cast<double>(slots.size());
     }
     for (std::int64_t r = 0; r < placement.num_ranks; ++r) {
       const double copies = rows.copies[rows.to_rank(source, r)];

@@ -39,10 +39,14 @@ struct RoutingLaw {
   double residual = 0;  // of the calibration: largest miss of a relative load
 };
 
+// Rows an expert's share is padded to in grouped GEMMs.
+inline constexpr std::int64_t kRowTile = 128;
+
 // What one rank does in one layer for one microbatch, and what crosses its NIC.
 struct RankTraffic {
   RankLoad load;
   double nic_rows_sent = 0, nic_rows_received = 0;  // in dispatch; combine is its mirror image
+  double node_mean_received = 0;  // tokens received, mean over the ranks of its node
 };
 
 struct RoutingProblem {
@@ -80,7 +84,8 @@ class RoutingSampler {
                                   std::int64_t microbatch) const;
   // The load of every rank when all are alike.
   RankTraffic balanced(std::int64_t tokens) const;
-  // Who sends how many rows to whom, every source drawn on its own.
+  // Who sends how many rows to whom, every source drawn on its own; the expected rows when
+  // balanced. Copies of an expert with several replicas are spread evenly over them.
   RowCounts sample_rows(std::int64_t tokens,
                         std::int64_t group,
                         std::int64_t layer,
@@ -88,16 +93,22 @@ class RoutingSampler {
 
  private:
   RoutingLaw make_law(std::int64_t layer) const;
-  // mean: [expert] chance that a token chooses it; spread_cv: of the counts, beside the choice of
-  // tokens.
+  // mean: [expert] chance that a token chooses it; spread_cv: of the experts' means themselves.
   std::vector<std::int64_t> draw_expert_counts(const RoutingLaw& law,
                                                const std::vector<double>& mean,
                                                double spread_cv,
                                                std::int64_t tokens,
                                                Random& random) const;
-  std::vector<double> mean_of_sequence(const RoutingLaw& law, Random& random) const;
+  std::vector<double> mean_of_sequence(const RoutingLaw& law, std::uint64_t seed) const;
+  // [expert]
+  std::vector<double> copies_of_source(std::int64_t tokens,
+                                       std::int64_t group,
+                                       std::int64_t layer,
+                                       std::int64_t microbatch,
+                                       std::int64_t source) const;
   std::vector<RankTraffic> traffic_of(const RoutingLaw& law,
-                                      const std::vector<std::int64_t>& expert_counts) const;
+                                      const std::vector<std::int64_t>& expert_counts,
+                                      std::int64_t all_tokens) const;
 
   RoutingProblem problem_;
   std::vector<RoutingLaw> laws_;  // one a layer, or one for all

@@ -60,8 +60,7 @@ double schedule_count(const FormulaInputs& in, const Scenario*) {
 // of them.
 struct TwoHopRun {
   Seconds time;
-  double received = 0, nodes_per_token = 0;  // distinct tokens received; nodes visited
-  bool one_node = false;
+  double logical_rows = 0;  // of a rank: one a node visited, or one a rank inside a single node
 };
 TwoHopRun two_hop_run(const FormulaInputs& in, const Scenario& sc) {
   const std::int64_t ep = in.whole("ep"), per_node = std::min(ep, sc.cluster.gpus_per_node);
@@ -79,23 +78,20 @@ TwoHopRun two_hop_run(const FormulaInputs& in, const Scenario& sc) {
                                 .ep = ep,
                                 .ranks_per_node = per_node,
                                 .seed = sc.seed});
-  const RankTraffic traffic = sampler.balanced(in.whole("tokens"));
-  const auto received = static_cast<double>(traffic.load.tokens_received);
+  const ExpertTraffic traffic =
+      expert_traffic(sampler.sample_rows(in.whole("tokens"), 0, 0, 0), ExpertAlgorithm::two_hop);
   const CommModel& comm = sc.profile.comm;
   const Bandwidth per_sm = in.whole("combine") != 0 ? comm.combine_per_sm : comm.dispatch_per_sm;
-  const Seconds t = two_hop_time(link_rates(sc.cluster, comm),
-                                 two_hop_traffic(traffic.nic_rows_received, received, per_node),
-                                 in.number("row_bytes") * B,
-                                 copy_rate(per_sm, in.whole("sms")));
-  return {t, received, sampler.nodes_per_token(), sampler.num_nodes() == 1};
+  const Seconds t = busiest_port_time(link_rates(sc.cluster, comm),
+                                      traffic,
+                                      in.number("row_bytes") * B,
+                                      copy_rate(per_sm, in.whole("sms")));
+  return {t, traffic.logical_rows / static_cast<double>(ep)};
 }
 
-// Logical bandwidth counts a row once per node visited (once per rank visited inside a single
-// node).
 double two_hop_bandwidth(const FormulaInputs& in, const Scenario* given) {
   const TwoHopRun run = two_hop_run(in, needed(given, in));
-  const double rows = run.one_node ? run.received : in.number("tokens") * run.nodes_per_token;
-  return (rows * in.number("row_bytes") * B / run.time).in(B_per_s);
+  return (run.logical_rows * in.number("row_bytes") * B / run.time).in(B_per_s);
 }
 
 // The same while compute kernels run beside it, for whoever counts `counted_nodes` a token.

@@ -15,7 +15,6 @@ namespace moesim {
 namespace {
 
 constexpr std::uint64_t kSeed = 1, kCountStream = 0xf16;
-constexpr std::int64_t kRowTile = 128;  // a grouped GEMM pads an expert's rows to it
 constexpr double kMostTokens = 1e9, kMostLayers = 1e5, kMostExperts = 1e5;
 
 double number_in(const FormulaInputs& in, const std::string& name, double low, double high) {
@@ -108,12 +107,17 @@ Seconds prefill_layer_time(const FormulaInputs& in,
 
   const LinkRates links = link_rates(cluster, comm);
   const ExpertMessage message = expert_message(model, Recipe::fp8_block);
-  const TwoHopTraffic traffic =
-      two_hop_traffic(nic_rows, static_cast<double>(rank.load.tokens_received), per_node);
-  const Seconds dispatch =
-      two_hop_time(links, traffic, message.dispatch, copy_rate(comm.dispatch_per_sm, comm_sms));
-  const Seconds combine =
-      two_hop_time(links, traffic, message.combine, copy_rate(comm.combine_per_sm, comm_sms));
+  const auto fullest = static_cast<double>(rank.load.tokens_received);
+  const double node_mean =
+      rank.node_mean_received * (neighbours + max_over_mean) / (neighbours + 1);
+  const Seconds dispatch = two_hop_time(links,
+                                        dispatch_traffic(nic_rows, fullest, node_mean, per_node),
+                                        message.dispatch,
+                                        copy_rate(comm.dispatch_per_sm, comm_sms));
+  const Seconds combine = two_hop_time(links,
+                                       combine_traffic(nic_rows, fullest, node_mean, per_node),
+                                       message.combine,
+                                       copy_rate(comm.combine_per_sm, comm_sms));
   return std::max(to_seconds(compute),
                   comm.layout + dispatch / comm.dispatch_overlap + combine / comm.combine_overlap);
 }

@@ -171,7 +171,8 @@ Section rebalancing_section(const RebalancingRun& run) {
       text(run.options.num_steps) + " steps and " + std::to_string(r.changes.size()) +
           " rebalances of layer " + text(run.options.layer) +
           ", with expected loads: chance comes on top.",
-      "Bytes are of one expert-parallel group of every stage; every layer is taken to move as "
+      "Bytes are of one expert-parallel group of every pipeline rank; every layer is taken to move "
+      "as "
       "much as this one. The time is that of the fullest stage's links, with nothing else on "
       "them.",
       "EPLB packs anew and does not try to leave replicas where they are."};

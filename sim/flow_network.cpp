@@ -1,6 +1,7 @@
 #include "sim/flow_network.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "model/errors.hpp"
 
@@ -46,7 +47,9 @@ void FlowNetwork::advance(std::vector<std::uint32_t>& ended) {
   while (queue_.next() == now_) {
     const Event event = queue_.pop();
     if (event.solution != 0) {
-      if (parts_[event.id].solution == event.solution) touch(event.id);
+      if (parts_[event.id].solution != event.solution) continue;
+      touch(event.id);
+      parts_[event.id].has_end = true;
     } else if (flows_[event.id].route == kNone) {
       ended.push_back(event.id);
       free_flows_.push_back(event.id);
@@ -71,18 +74,19 @@ void FlowNetwork::touch(std::uint32_t part) {
 void FlowNetwork::bring_up_to_date(PartState& part, std::vector<std::uint32_t>& ended) {
   const double elapsed_s = static_cast<double>(now_ - part.since) / kTicksPerSecond;
   part.since = now_;
+  const bool tolerant = std::exchange(part.has_end, false);
   std::erase_if(part.in_use.routes, [&](std::uint32_t route) {
     RouteState& r = routes_[route];
     const double rate = links_.rate(route);
     r.left -= rate * elapsed_s;
     // A tick is the shortest time there is: what takes less is done.
-    if (r.left > std::max(r.tolerated, rate / kTicksPerSecond)) return false;
-    end_flows(route, ended);
+    if (r.left > std::max(tolerant ? r.tolerated : 0, rate / kTicksPerSecond)) return false;
+    end_flows(route, tolerant, ended);
     return links_.num_flows(route) == 0;
   });
 }
 
-void FlowNetwork::end_flows(std::uint32_t route, std::vector<std::uint32_t>& ended) {
+void FlowNetwork::end_flows(std::uint32_t route, bool tolerant, std::vector<std::uint32_t>& ended) {
   RouteState& r = routes_[route];
   const double tick = links_.rate(route) / kTicksPerSecond;
   do {
@@ -90,7 +94,7 @@ void FlowNetwork::end_flows(std::uint32_t route, std::vector<std::uint32_t>& end
     free_flows_.push_back(r.first);
     remove_first(r);
     links_.remove_flow(route);
-  } while (r.first != kNone && r.left <= std::max(r.tolerated, tick));
+  } while (r.first != kNone && r.left <= std::max(tolerant ? r.tolerated : 0, tick));
 }
 
 // Makes parts of what was touched and what has begun, and finds their rates. A part that only lost

@@ -7,9 +7,10 @@
 // flows: just that part is solved again. Between two changes nothing happens, so nothing is
 // computed.
 //
-// When a flow ends, others with less than `completion_tolerance` of their size left end with it: an
-// end is early by at most that share of the flow's own duration, and hundreds of nearly equal
-// messages cost one solution instead of hundreds. 0 is exact.
+// When a flow ends, others with less than `completion_tolerance` of their bytes left end with it:
+// hundreds of nearly equal messages cost one solution instead of hundreds. Their ends are early by
+// the time those bytes would have taken, at most that share of their duration unless new flows were
+// to slow them down. 0 is exact.
 #pragma once
 
 #include <cstdint>
@@ -68,6 +69,7 @@ class FlowNetwork {
     Tick since = 0;                    // the rates hold since then
     std::uint64_t solution = 0;        // that gave them; an event of an older one is void
     bool touched = false;
+    bool has_end = false;  // a flow of it ends at this instant
   };
   struct Event {
     std::uint32_t id = 0;        // a flow that begins, or a part in which one ends
@@ -77,7 +79,7 @@ class FlowNetwork {
   void begin(std::uint32_t flow);
   void touch(std::uint32_t part);
   void bring_up_to_date(PartState& part, std::vector<std::uint32_t>& ended);
-  void end_flows(std::uint32_t route, std::vector<std::uint32_t>& ended);
+  void end_flows(std::uint32_t route, bool tolerant, std::vector<std::uint32_t>& ended);
   void split_touched();
   void solve(std::uint32_t part);
   std::uint32_t new_part();

@@ -15,6 +15,12 @@ bool can_block(const ClusterSpec& cluster) {
          !fabric.failed_nics.empty() || !fabric.failed_uplinks.empty();
 }
 
+// Sharing is compared, not distance: times that the factors multiply have their latency already.
+ClusterSpec with_one_latency(ClusterSpec cluster) {
+  cluster.same_leaf_latency = std::nullopt;
+  return cluster;
+}
+
 // All NICs of a plane on one switch.
 ClusterSpec without_blocking(ClusterSpec cluster) {
   cluster.fabric.switch_ports = 2 * cluster.num_gpus();
@@ -29,29 +35,17 @@ ClusterSpec without_blocking(ClusterSpec cluster) {
 class Comparison {
  public:
   Comparison(const ClusterSpec& cluster, const LinkRates& links)
-      : real_(cluster, links), ideal_(without_blocking(cluster), links) {}
+      : real_(with_one_latency(cluster), links),
+        ideal_(without_blocking(with_one_latency(cluster)), links) {}
 
-  // groups: the messages of each group; all of them are under way at once. copy: of a GPU's SMs.
-  double slowdown(const std::vector<std::vector<Message>>& groups,
+  // How much later the last of these messages ends, all of them being under way at once. copy: of a
+  // GPU's SMs.
+  double slowdown(const std::vector<Message>& messages,
                   const std::optional<Bandwidth>& copy = {}) const {
-    std::vector<Message> all;
-    for (const auto& group : groups) all.insert(all.end(), group.begin(), group.end());
-    if (all.empty()) return 1;
-    const MessageEnds real = simulate_messages(real_, all, {copy, {}}),
-                      ideal = simulate_messages(ideal_, all, {copy, {}});
-    double worst = 1;
-    std::size_t first = 0;
-    for (const auto& group : groups) {
-      const std::size_t end = first + group.size();
-      auto last = [&](const MessageEnds& ends) {
-        Tick latest = 0;
-        for (std::size_t i = first; i < end; ++i) latest = std::max(latest, ends.end[i]);
-        return static_cast<double>(latest);
-      };
-      if (!group.empty()) worst = std::max(worst, last(real) / last(ideal));
-      first = end;
-    }
-    return worst;
+    if (messages.empty()) return 1;
+    const MessageEnds real = simulate_messages(real_, messages, {copy, {}}),
+                      ideal = simulate_messages(ideal_, messages, {copy, {}});
+    return std::max(1.0, static_cast<double>(real.last) / static_cast<double>(ideal.last));
   }
 
  private:
@@ -85,12 +79,15 @@ NetworkContention network_contention(const Scenario& scenario,
 
   if (sampler != nullptr && plan.ep > 1) {
     const ExpertMessage row = expert_message(scenario.model, plan.recipe);
-    std::vector<std::vector<Message>> dispatch, combine;
+    std::vector<Message> dispatch, combine;
+    auto append = [](const std::vector<Message>& of_group, std::vector<Message>& all) {
+      all.insert(all.end(), of_group.begin(), of_group.end());
+    };
     for (std::int64_t g = 0; g < plan.pp * plan.num_ep_groups(); ++g) {
       const ExpertTraffic traffic =
           expert_traffic(sampler->sample_rows(tokens, g, 0, 0), ExpertAlgorithm::two_hop);
-      dispatch.push_back(expert_messages(traffic, g * plan.ep, row.dispatch));
-      combine.push_back(expert_messages(mirrored(traffic), g * plan.ep, row.combine));
+      append(expert_messages(traffic, g * plan.ep, row.dispatch), dispatch);
+      append(expert_messages(mirrored(traffic), g * plan.ep, row.combine), combine);
     }
     result.dispatch = comparison.slowdown(dispatch, copy_rate(comm.dispatch_per_sm, plan.comm_sms));
     result.combine = comparison.slowdown(combine, copy_rate(comm.combine_per_sm, plan.comm_sms));
@@ -99,12 +96,13 @@ NetworkContention network_contention(const Scenario& scenario,
   std::vector<Message> sends;
   for (std::int64_t r = 0; r + n < plan.world(); ++r)
     sends.push_back({r, r + n, activations, false, 0});
-  result.send = comparison.slowdown({sends});
-  // Rings go from node to node; what they send is cut into pieces, of which one is enough to
-  // compare.
-  result.dense_ring =
-      comparison.slowdown({ring_step(plan, std::min(n, cluster.gpus_per_node), activations)});
-  result.expert_ring = comparison.slowdown({ring_step(plan, plan.ep, activations)});
+  result.send = comparison.slowdown(sends);
+  // Rings go from node to node, through all NICs of a node at once; what they send is cut into
+  // pieces, of which one is enough to compare.
+  const std::int64_t next_node = std::min(n, cluster.gpus_per_node);
+  result.dense_ring = comparison.slowdown(ring_step(plan, next_node, activations));
+  result.expert_ring =
+      comparison.slowdown(ring_step(plan, std::max(plan.ep, next_node), activations));
   return result;
 }
 

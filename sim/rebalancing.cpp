@@ -5,6 +5,7 @@
 #include "model/errors.hpp"
 #include "model/model_counts.hpp"
 #include "sim/routing_study.hpp"
+#include "sim/schedule/schedule.hpp"
 #include "sim/stage_costs.hpp"
 
 namespace moesim {
@@ -72,11 +73,18 @@ RebalanceCost rebalance_cost(const std::vector<PlacementChange>& changes,
     cost.replicas_from_own_node += static_cast<double>(change.replicas_from_own_node) / n;
     most_received += static_cast<double>(change.most_received_by_a_rank) / n;
   }
-  std::int64_t layers_of_a_stage = 0;
-  for (const auto& stage : stage_layers(phase.plan, scenario.model)) {
-    const std::int64_t layers = std::count(stage.begin(), stage.end(), LayerKind::moe);
+  const ParallelPlan& plan = phase.plan;
+  const auto stages = stage_layers(plan, scenario.model);
+  const std::int32_t copies = plan.two_stages_per_rank() ? 2 : 1;
+  std::int64_t layers_of_a_rank = 0;  // of its two stages under a bidirectional schedule
+  for (std::int64_t rank = 0; rank < plan.pp; ++rank) {
+    std::int64_t layers = 0;
+    for (std::int32_t direction = 0; direction < copies; ++direction) {
+      const auto& stage = stages[static_cast<std::size_t>(stage_of(plan.pp, rank, direction))];
+      layers += std::count(stage.begin(), stage.end(), LayerKind::moe);
+    }
     cost.num_layers += layers;
-    layers_of_a_stage = std::max(layers_of_a_stage, layers);
+    layers_of_a_rank = std::max(layers_of_a_rank, layers);
   }
   cost.expert_weights = expert_weight_bytes(scenario.model, phase.plan.recipe);
   const Bytes all_layers = static_cast<double>(cost.num_layers) * cost.expert_weights;
@@ -85,7 +93,7 @@ RebalanceCost rebalance_cost(const std::vector<PlacementChange>& changes,
 
   const LinkRates links = link_rates(scenario.cluster, scenario.profile.comm);
   const auto num_ranks = static_cast<double>(phase.plan.ep);
-  const Bytes of_a_rank = static_cast<double>(layers_of_a_stage) * cost.expert_weights;
+  const Bytes of_a_rank = static_cast<double>(layers_of_a_rank) * cost.expert_weights;
   const double from_elsewhere = cost.replicas_moved - cost.replicas_from_own_node;
   cost.at_least = std::max({from_elsewhere / num_ranks * of_a_rank / links.nic,
                             cost.replicas_from_own_node / num_ranks * of_a_rank / links.nvlink,

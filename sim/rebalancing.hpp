@@ -34,14 +34,15 @@ RebalancingResult simulate_rebalancing(const Scenario& scenario,
                                        const TrainingPhase& phase,
                                        const RebalancingOptions& options);
 
-// Of one rebalance of all layers, in one expert-parallel group of every stage.
+// Of one rebalance of all layers, in one expert-parallel group of every pipeline rank (which holds
+// two stages under a bidirectional schedule).
 struct RebalanceCost {
   double replicas_moved = 0, replicas_from_own_node = 0;  // of one layer
-  std::int64_t num_layers = 0;                            // with experts, over all stages
-  Bytes expert_weights;                                   // in the recipe's precision
+  std::int64_t num_layers = 0;  // with experts, over all ranks of a pipeline
+  Bytes expert_weights;         // in the recipe's precision
   Bytes moved, from_own_node;
   // No sooner: the mean bytes of a GPU over its NIC and over NVLink, and the most that one receives
-  // over both, for the stage with most layers.
+  // over both, for the pipeline rank with most layers.
   Seconds at_least;
 };
 // changes: not empty; their mean.

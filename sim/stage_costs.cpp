@@ -133,7 +133,8 @@ void StageCosts::draw_loads(const TrainingPhase& phase,
         if (added) classes.push_back(load);
         stage.loads[i * per_layer + r] = {
             it->second,
-            static_cast<float>(std::max(drawn[i][r].nic_rows_sent, drawn[i][r].nic_rows_received))};
+            static_cast<float>(std::max(drawn[i][r].nic_rows_sent, drawn[i][r].nic_rows_received)),
+            static_cast<float>(drawn[i][r].node_mean_received)};
       }
     first_layer += stage.num_moe_layers;
   }
@@ -199,10 +200,20 @@ std::size_t StageCosts::block_index(LayerKind layer,
          (overlapped ? 1 : 0);
 }
 
-Seconds StageCosts::rows_time(const LayerLoad& load, Bytes row, Bandwidth copy) const {
-  const TwoHopTraffic traffic = two_hop_traffic(
-      static_cast<double>(load.nic_rows), received_of_class_[load.load_class], ranks_per_node_);
-  return two_hop_time(links_, traffic, row, copy);
+Seconds StageCosts::dispatch_rows_time(const LayerLoad& load) const {
+  const TwoHopTraffic traffic = dispatch_traffic(static_cast<double>(load.nic_rows),
+                                                 received_of_class_[load.load_class],
+                                                 static_cast<double>(load.node_mean_received),
+                                                 ranks_per_node_);
+  return two_hop_time(links_, traffic, message_.dispatch, dispatch_copy_);
+}
+
+Seconds StageCosts::combine_rows_time(const LayerLoad& load) const {
+  const TwoHopTraffic traffic = combine_traffic(static_cast<double>(load.nic_rows),
+                                                received_of_class_[load.load_class],
+                                                static_cast<double>(load.node_mean_received),
+                                                ranks_per_node_);
+  return two_hop_time(links_, traffic, message_.combine, combine_copy_);
 }
 
 Tick StageCosts::dispatch_ticks(const LayerLoad& load, bool overlapped, bool cached) const {
@@ -210,13 +221,12 @@ Tick StageCosts::dispatch_ticks(const LayerLoad& load, bool overlapped, bool cac
                       : cached    ? comm_.cached_dispatch_overlap
                                   : comm_.dispatch_overlap;
   const Tick before = cached ? (overlapped ? cast_beside_ : cast_alone_) : layout_;
-  const Seconds rows = rows_time(load, message_.dispatch, dispatch_copy_);
-  return before + to_tick(contention_.dispatch / rate * rows);
+  return before + to_tick(contention_.dispatch / rate * dispatch_rows_time(load));
 }
 
 Tick StageCosts::combine_ticks(const LayerLoad& load, bool overlapped) const {
   const double rate = overlapped ? comm_.combine_overlap : 1;
-  return to_tick(contention_.combine / rate * rows_time(load, message_.combine, combine_copy_));
+  return to_tick(contention_.combine / rate * combine_rows_time(load));
 }
 
 }  // namespace moesim

@@ -16,14 +16,15 @@
 
 namespace moesim {
 
-// The routing of a phase; its layers are those with experts of all stages, MTP modules included. The
-// model has experts.
+// The routing of a phase; its layers are those with experts of all stages, MTP modules included.
+// The model has experts.
 RoutingProblem routing_problem(const Scenario& scenario, const TrainingPhase& phase);
 
 // One MoE layer of one microbatch on one rank.
 struct LayerLoad {
   std::uint32_t load_class = 0;  // index into the classes of equal RankLoad
   float nic_rows = 0;            // rows through the rank's NIC, out or in, whichever are more
+  float node_mean_received = 0;  // tokens received, mean over the ranks of its node
 };
 
 class StageCosts {
@@ -80,7 +81,8 @@ class StageCosts {
                    const ClusterSpec& cluster,
                    const std::vector<RankLoad>& classes);
   // What the rows of a load take at full rate.
-  Seconds rows_time(const LayerLoad& load, Bytes row, Bandwidth copy) const;
+  Seconds dispatch_rows_time(const LayerLoad& load) const;
+  Seconds combine_rows_time(const LayerLoad& load) const;
 
   std::vector<std::vector<LayerKind>> stages_;
   ChunkShape shape_;

@@ -1,6 +1,7 @@
 // A lone exchange on a fabric that does not block ends when its busiest port is through: a port
-// that carries R rows takes R * row / rate, none can be faster, and none has to wait for another.
-// One pass over the flows, without their paths.
+// that carries R rows takes R * row / rate, and none can be faster. Ports do not make each other
+// wait; SMs, where they are the limit, do, and the exchange ends later than this says. One pass
+// over the flows, without their paths.
 #include <algorithm>
 
 #include "model/collective/collective.hpp"

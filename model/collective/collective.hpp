@@ -26,12 +26,21 @@ LinkRates link_rates(const ClusterSpec& cluster, const CommModel& comm);
 // over NVLink. Wire rows of one rank.
 struct TwoHopTraffic {
   double nic_rows_sent = 0, nic_rows_received = 0;  // leaving and entering its NIC
-  double nvlink_rows = 0;                           // received over NVLink
+  double nvlink_rows = 0;                           // over NVLink, in or out
   double handed_out_rows = 0;                       // copied by its SMs, those that stay included
 };
-// A rank that receives `received` tokens when every rank of a node sends and receives alike: one in
-// per_node of them comes through its own NIC or is its own, and crosses no NVLink.
-TwoHopTraffic two_hop_traffic(double nic_rows, double received, std::int64_t per_node);
+// A rank that receives `received` tokens on a node whose ranks receive `node_mean` on average,
+// sources being alike: one in per_node of its tokens comes through its own NIC or is its own, and
+// crosses no NVLink. In dispatch the ranks of a node hand out in equal parts what all of them
+// receive; in combine each hands back what it had received.
+TwoHopTraffic dispatch_traffic(double nic_rows,
+                               double received,
+                               double node_mean,
+                               std::int64_t per_node);
+TwoHopTraffic combine_traffic(double nic_rows,
+                              double received,
+                              double node_mean,
+                              std::int64_t per_node);
 // copy_rate: what the SMs of the kernel move.
 Seconds two_hop_time(const LinkRates& links,
                      const TwoHopTraffic& traffic,

@@ -19,9 +19,21 @@ LinkRates link_rates(const ClusterSpec& cluster, const CommModel& comm) {
           comm.nic_efficiency * cluster.nic_bandwidth};
 }
 
-TwoHopTraffic two_hop_traffic(double nic_rows, double received, std::int64_t per_node) {
+TwoHopTraffic dispatch_traffic(double nic_rows,
+                               double received,
+                               double node_mean,
+                               std::int64_t per_node) {
   const double elsewhere = 1 - 1 / static_cast<double>(per_node);
-  return {nic_rows, nic_rows, received * elsewhere, received};
+  return {nic_rows, nic_rows, std::max(received, node_mean) * elsewhere, node_mean};
+}
+
+TwoHopTraffic combine_traffic(double nic_rows,
+                              double received,
+                              double node_mean,
+                              std::int64_t per_node) {
+  TwoHopTraffic traffic = dispatch_traffic(nic_rows, received, node_mean, per_node);
+  traffic.handed_out_rows = received;
+  return traffic;
 }
 
 Seconds two_hop_time(const LinkRates& links,

@@ -86,7 +86,7 @@ void bench_dispatch(std::int64_t groups) {
   std::printf(
       "node-limited dispatch of %lld GPUs, routing drawn: %.1f ms wall, %zu messages, ends at %.0f "
       "us\n",
-      static_cast<long long>(64 * groups),
+      64 * static_cast<long long>(groups),
       1e3 * seconds_since(start),
       messages.size(),
       static_cast<double>(ends.last) / 1e6);

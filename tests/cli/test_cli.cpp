@@ -56,6 +56,10 @@ TEST_CASE("wrong usage and wrong input exit with 2 and one line") {
       {"build/moesim run truncated.jsonc", "truncated.jsonc: line 1"},
       {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set /plan/ep=63",
        "63 does not divide"},
+      {"build/moesim run scenarios/deepseek-v3-chunk.jsonc"
+       " --set /cluster='\"clusters/gb200-nvl72.jsonc\"' --set /plan/dp=576"
+       " --set /phases/0/batch=1152",
+       "64 does not divide a node of 72 GPUs: a group would lie across two nodes"},
       {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set /plan/pp=2",
        "= 128 ranks, but the cluster has 8 nodes x 8 GPUs = 64"},
       {"build/moesim run scenarios/deepseek-v3-chunk.jsonc --set /plan/ppp=2", "ppp"},

@@ -493,7 +493,7 @@ scenario.json: "kind": "dirichlet", "cv": 0.1 => "kind": "zipf", "exponent": 1.5
 scenario.json: "kind": "dirichlet", "cv": 0.1 => "kind": "power_law", "exponent": 2, "lowest": 3, "highest": 2
     scenario.json: /routing/popularity/highest: expected a number from 3 to 1e+09, found 2
 scenario.json: "kind": "dirichlet", "cv": 0.1 => "kind": "table", "file": "none.json"
-    none.json: cannot be read: no such file
+    scenario.json: /routing/popularity/file: none.json: cannot be read: no such file
 scenario.json: "cv": 0.1} => "cv": 0.1}, "sequence_cv": -1
     scenario.json: /routing/sequence_cv: expected a number from 0 to 10, found -1
 scenario.json: "cv": 0.1} => "cv": 0.1}, "correlation": {"rho": 1, "cluster_size": 2}

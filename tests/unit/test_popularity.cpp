@@ -236,7 +236,8 @@ TEST_CASE("A table is looked for in the given folder") {
       "x.json: /file: row 1: expert 0 has a relative load of 3; a token chooses an expert at most "
       "once, so at most num_experts / top_k = 2");
   CHECK(refusal([&] { read_popularity(node, 4, 1, folder.path() / "other"); }) ==
-        (folder.path() / "other/loads.json").string() + ": cannot be read: no such file");
+        "x.json: /file: " + (folder.path() / "other/loads.json").string() +
+            ": cannot be read: no such file");
 }
 
 TEST_CASE("Wrong popularity is refused in one line") {

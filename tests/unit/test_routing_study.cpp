@@ -292,21 +292,22 @@ TEST_CASE("cost of a rebalance by hand", "[rebalancing]") {
   Scenario scenario = small_v3();
   TrainingPhase phase = scenario.phases[0];
   // Two of eight layers with experts on stage 1 and 2 each, one on stage 3 and its MTP module's;
-  // none on the first, whose three layers are dense.
+  // none on the first, whose three layers are dense. DualPipe's ranks hold two stages each: 0 and
+  // 3, 1 and 2, so every layer is there twice.
   const RebalanceCost cost = rebalance_cost({{40, 10, 4}, {24, 6, 2}}, scenario, phase);
-  CHECK(cost.num_layers == 6);
+  CHECK(cost.num_layers == 12);
   CHECK(cost.replicas_moved == 32);
   CHECK(cost.replicas_from_own_node == 8);
   const double weights = 3.0 * 7168 * 2048;
   CHECK(cost.expert_weights.in(B) == weights);
-  CHECK(cost.moved.in(B) == Approx(32 * 6 * weights));
-  CHECK(cost.from_own_node.in(B) == Approx(8 * 6 * weights));
+  CHECK(cost.moved.in(B) == Approx(32 * 12 * weights));
+  CHECK(cost.from_own_node.in(B) == Approx(8 * 12 * weights));
   const LinkRates links = link_rates(scenario.cluster, scenario.profile.comm);
-  // 24 replicas over 16 NICs, and two layers of a stage; the rank that gets three on average uses
+  // 24 replicas over 16 NICs, and four layers of a rank; the one that gets three on average uses
   // both links.
   CHECK(cost.at_least.in(ms) ==
-        Approx(std::max((1.5 * 2 * weights * B / links.nic).in(ms),
-                        (3 * 2 * weights * B / (links.nic + links.nvlink)).in(ms))));
+        Approx(std::max((1.5 * 4 * weights * B / links.nic).in(ms),
+                        (3 * 4 * weights * B / (links.nic + links.nvlink)).in(ms))));
   phase.plan.recipe = Recipe::bf16;
   CHECK(rebalance_cost({{40, 10, 4}}, scenario, phase).expert_weights.in(B) == 2 * weights);
 }
