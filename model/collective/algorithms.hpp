@@ -29,6 +29,8 @@ Seconds time_of_direct(const CollectiveSpec& spec, const CollectiveLinks& links)
 // A collective without rounds yet, its buffer in `num_chunks` chunks (an all-to-all's in as many as
 // it has ranks, whatever their numbers).
 Collective without_rounds(const CollectiveSpec& spec, std::int64_t num_chunks);
+// Of an all-to-all: what `source` has for `destination`.
+Transfer part_for(const Collective& all_to_all, std::int64_t source, std::int64_t destination);
 // Leaves out a round in which nobody sends.
 void add_round(Collective& collective, Round round);
 

@@ -24,10 +24,7 @@ Collective build_direct(const CollectiveSpec& spec) {
   for (std::int64_t source = 0; source < n; ++source)
     for (std::int64_t destination = 0; destination < n; ++destination)
       if (destination != source)
-        round.transfers.push_back({static_cast<std::int32_t>(source),
-                                   static_cast<std::int32_t>(destination),
-                                   {source * n + destination, 1, 1},
-                                   0});
+        round.transfers.push_back(part_for(collective, source, destination));
   add_round(collective, std::move(round));
   return collective;
 }

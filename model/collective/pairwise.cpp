@@ -20,10 +20,7 @@ Collective build_pairwise(const CollectiveSpec& spec) {
       Round round;
       for (std::int64_t source = 0; source < n; ++source) {
         const std::int64_t destination = (source / g + x) % m * g + (source % g + y) % g;
-        round.transfers.push_back({static_cast<std::int32_t>(source),
-                                   static_cast<std::int32_t>(destination),
-                                   {source * n + destination, 1, 1},
-                                   0});
+        round.transfers.push_back(part_for(collective, source, destination));
       }
       add_round(collective, std::move(round));
     }

@@ -115,6 +115,13 @@ Collective without_rounds(const CollectiveSpec& spec, std::int64_t num_chunks) {
   return {spec, num_chunks, spec.bytes / static_cast<double>(num_chunks), {}};
 }
 
+Transfer part_for(const Collective& all_to_all, std::int64_t source, std::int64_t destination) {
+  return {static_cast<std::int32_t>(source),
+          static_cast<std::int32_t>(destination),
+          {source * all_to_all.spec.group.ranks + destination, 1, 1},
+          0};
+}
+
 void add_round(Collective& collective, Round round) {
   if (!round.transfers.empty()) collective.rounds.push_back(std::move(round));
 }

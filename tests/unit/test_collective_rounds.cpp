@@ -10,6 +10,7 @@
 
 #include "model/collective/rounds.hpp"
 #include "tests/catch.hpp"
+#include "tests/collective_methods.hpp"
 
 using namespace moesim;
 
@@ -26,23 +27,6 @@ const LinkRates kLinks = {100 * GB_per_s, 10 * GB_per_s};
 
 using Kind = CollectiveKind;
 using Algorithm = CollectiveAlgorithm;
-
-struct Method {
-  Kind kind;
-  Algorithm algorithm;
-};
-const Method kMethods[] = {{Kind::all_reduce, Algorithm::ring},
-                           {Kind::all_reduce, Algorithm::tree},
-                           {Kind::all_reduce, Algorithm::hierarchical},
-                           {Kind::reduce_scatter, Algorithm::ring},
-                           {Kind::reduce_scatter, Algorithm::hierarchical},
-                           {Kind::all_gather, Algorithm::ring},
-                           {Kind::all_gather, Algorithm::hierarchical},
-                           {Kind::broadcast, Algorithm::tree},
-                           {Kind::broadcast, Algorithm::hierarchical},
-                           {Kind::all_to_all, Algorithm::pairwise},
-                           {Kind::all_to_all, Algorithm::hierarchical},
-                           {Kind::all_to_all, Algorithm::direct}};
 
 // Whose contributions a rank's copy of a chunk holds, as bits; 0: it does not have the chunk.
 using Holdings = std::vector<std::vector<std::uint64_t>>;  // [rank][chunk]
@@ -161,7 +145,7 @@ TEST_CASE("collective rounds: every rank ends with what its collective promises"
           "[collective_rounds]") {
   for (std::int64_t nodes = 1; nodes <= 9; ++nodes)
     for (std::int64_t per_node = 1; nodes * per_node <= 30; ++per_node)
-      for (const Method& m : kMethods) {
+      for (const CollectiveMethodName& m : kCollectiveMethods) {
         const RankGroup group{nodes * per_node, per_node};
         INFO(static_cast<int>(m.kind) << " by " << static_cast<int>(m.algorithm) << " on " << nodes
                                       << " nodes of " << per_node);
@@ -175,7 +159,7 @@ TEST_CASE("collective rounds: every rank ends with what its collective promises"
 }
 
 TEST_CASE("collective rounds: a broken collective is found out", "[collective_rounds]") {
-  for (const Method& m : kMethods) {
+  for (const CollectiveMethodName& m : kCollectiveMethods) {
     INFO(static_cast<int>(m.kind) << " by " << static_cast<int>(m.algorithm));
     const Collective whole = build_collective({m.kind, m.algorithm, {8, 4}, 1 * MB});
     for (std::size_t r = 0; r < whole.rounds.size(); ++r) {
@@ -271,7 +255,8 @@ TEST_CASE("collective rounds: rounds in closed form by hand", "[collective_round
   CHECK(time(Kind::all_to_all, Algorithm::direct, node) == Approx(1 + 7 * 100));
   CHECK(time(Kind::all_to_all, Algorithm::hierarchical, all) ==
         Approx(7 * (1 + 100) + 3 * (10 + 2000)));
-  for (const Method& m : kMethods) CHECK(time(m.kind, m.algorithm, {1, 1}) == 0);
+  for (const CollectiveMethodName& m : kCollectiveMethods)
+    CHECK(time(m.kind, m.algorithm, {1, 1}) == 0);
   CHECK(time(Kind::send, Algorithm::direct, {2, 2}) == Approx(1 + 800));
   CHECK(time(Kind::send, Algorithm::direct, {2, 1}) == Approx(10 + 8000));
 }

@@ -3,6 +3,7 @@
 
 #include "sim/collective_run.hpp"
 #include "tests/catch.hpp"
+#include "tests/collective_methods.hpp"
 
 using namespace moesim;
 
@@ -39,23 +40,6 @@ CollectiveCall call_of(Kind kind,
   return {build_collective({kind, algorithm, group, bytes}), std::move(on), Seconds(), {}, {}};
 }
 
-struct Method {
-  Kind kind;
-  Algorithm algorithm;
-};
-const Method kMethods[] = {{Kind::all_reduce, Algorithm::ring},
-                           {Kind::all_reduce, Algorithm::tree},
-                           {Kind::all_reduce, Algorithm::hierarchical},
-                           {Kind::reduce_scatter, Algorithm::ring},
-                           {Kind::reduce_scatter, Algorithm::hierarchical},
-                           {Kind::all_gather, Algorithm::ring},
-                           {Kind::all_gather, Algorithm::hierarchical},
-                           {Kind::broadcast, Algorithm::tree},
-                           {Kind::broadcast, Algorithm::hierarchical},
-                           {Kind::all_to_all, Algorithm::pairwise},
-                           {Kind::all_to_all, Algorithm::hierarchical},
-                           {Kind::all_to_all, Algorithm::direct}};
-
 // Rounds end on whole picoseconds.
 bool equal(Seconds simulated, Seconds expected, std::int64_t rounds) {
   const double off = std::abs((simulated - expected).in(s));
@@ -78,7 +62,7 @@ TEST_CASE("collective run: alone it takes its closed form", "[collective_run]") 
     const Network network(cluster, kRates);
     const CollectiveLinks links = collective_links(cluster, kRates);
     const RankGroup group{nodes * per_node, per_node};
-    for (const Method& m : kMethods)
+    for (const CollectiveMethodName& m : kCollectiveMethods)
       for (const Bytes bytes : {0 * B, 10 * KB, 100 * MB}) {
         INFO("kind " << static_cast<int>(m.kind) << ", algorithm " << static_cast<int>(m.algorithm)
                      << ", " << nodes << " x " << per_node << ", " << bytes.in(B) << " bytes");
@@ -178,8 +162,8 @@ TEST_CASE("collective run: sharing NICs costs at most the sum of both", "[collec
   // No theorem (a delay can move a round out of another's way): true of these.
   const ClusterSpec cluster = cluster_of(4, 4);
   const Network network(cluster, kRates);
-  for (const Method& a : kMethods)
-    for (const Method& b : kMethods) {
+  for (const CollectiveMethodName& a : kCollectiveMethods)
+    for (const CollectiveMethodName& b : kCollectiveMethods) {
       const std::vector<CollectiveCall> calls = {
           call_of(a.kind, a.algorithm, {16, 4}, 20 * MB, gpus(0, 16)),
           call_of(b.kind, b.algorithm, {8, 4}, 20 * MB, gpus(4, 8))};
@@ -223,7 +207,7 @@ TEST_CASE("collective run: rails need no way between planes", "[collective_run]"
   cluster.fabric.planes = 8;
   const Network network(cluster, kRates);
   const CollectiveLinks links = collective_links(cluster, kRates);
-  for (const Method& m : kMethods) {
+  for (const CollectiveMethodName& m : kCollectiveMethods) {
     const CollectiveCall call = call_of(m.kind, m.algorithm, {24, 8}, 24 * MB, gpus(0, 24));
     const Seconds expected = collective_time(call.collective.spec, links),
                   simulated = run_collectives(network, {call})[0];
@@ -240,7 +224,7 @@ TEST_CASE("collective run: size regimes reach the simulation", "[collective_run]
   CollectiveLinks links = collective_links(cluster, kRates);
   links.nvlink.regimes = {{64 * KB, 2 * us, 0.25}, {4 * MB, 5 * us, 0.8}, {1 * GB, 9 * us, 1}};
   links.nic.regimes = {{16 * KB, 1 * us, 0.5}, {1 * GB, 7 * us, 0.9}};
-  for (const Method& m : kMethods)
+  for (const CollectiveMethodName& m : kCollectiveMethods)
     for (const Bytes bytes : {100 * KB, 1 * MB, 100 * MB}) {
       CollectiveCall call = call_of(m.kind, m.algorithm, {8, 4}, bytes, gpus(0, 8));
       call.nvlink_regimes = links.nvlink.regimes;
