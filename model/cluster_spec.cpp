@@ -15,6 +15,7 @@ constexpr std::int64_t kMostGpus = 1 << 22;
 constexpr const char* kSlowestLink = "100 MB/s";
 constexpr const char* kSlowestPeak = "100 GFLOP/s";
 constexpr const char* kLongestLatency = "1 s";
+constexpr Dollars kHighestPrice = 1e9 * USD;  // of one switch or link
 
 // Every number of a facts file must say where it is from.
 void require_sources(ObjectReader& reader, const std::vector<std::string>& keys) {
@@ -118,6 +119,8 @@ void read_fabric(ObjectReader& fabric, ClusterSpec& cluster) {
   if (fabric.has("prices")) {
     ObjectReader prices = fabric.object("prices");
     f.prices = {prices.dollars("switch"), prices.dollars("link")};
+    if (f.prices->per_switch > kHighestPrice) prices.fail("switch", "expected at most 1e9 USD");
+    if (f.prices->per_link > kHighestPrice) prices.fail("link", "expected at most 1e9 USD");
     prices.finish();
   }
   fabric.finish();

@@ -16,6 +16,10 @@ namespace {
 
 constexpr std::uint64_t kPopularityStream = 0x70b;
 
+// Below it a Dirichlet draw is uniform to more digits than any load has, and its concentration
+// grows past what the gamma draw can take.
+constexpr double kLeastCv = 1e-6;
+
 // The logarithm of a draw from the gamma distribution of scale 1, by Marsaglia and Tsang, "A simple
 // method for generating gamma variables" (2000), sections 2 (shape of at least 1) and 6 (below).
 // The logarithm, because at a small shape the draw itself is below the smallest double.
@@ -63,7 +67,7 @@ std::vector<double> log_draw(const PopularitySpec& spec, std::int64_t num_expert
     for (double& log : logs) {
       log = std::log(power_law_draw(spec.exponent, spec.lowest, spec.highest, random.uniform()));
     }
-  } else if (spec.kind == PopularityKind::dirichlet && spec.cv > 0) {
+  } else if (spec.kind == PopularityKind::dirichlet && spec.cv > kLeastCv) {
     const double concentration = ((experts - 1) / (spec.cv * spec.cv) - 1) / experts;
     for (double& log : logs) log = log_gamma_draw(concentration, random);
   }

@@ -1,5 +1,7 @@
 #include "model/routing_spec.hpp"
 
+#include <cmath>
+
 #include "model/json_message.hpp"
 
 namespace moesim {
@@ -9,7 +11,10 @@ namespace {
 constexpr double kMostCorrelation = 0.95;
 
 std::filesystem::path folder_of(const JsonNode& node) {
-  return node.file ? std::filesystem::path(*node.file).parent_path() : std::filesystem::path();
+  // What was written on the command line has no folder: its files are looked for in the current
+  // one.
+  const std::filesystem::path file = node.file ? *node.file : std::string();
+  return std::filesystem::exists(file) ? file.parent_path() : std::filesystem::path();
 }
 
 std::int64_t read_max_groups(ObjectReader& reader, const ModelSpec& model) {
@@ -27,11 +32,17 @@ std::int64_t read_max_groups(ObjectReader& reader, const ModelSpec& model) {
   return max_groups;
 }
 
-CorrelationSpec read_correlation(ObjectReader reader, std::int64_t num_experts) {
+// Clusters of one group's experts are alike, so that experts stay equally popular unless the
+// popularity says otherwise.
+CorrelationSpec read_correlation(ObjectReader reader, std::int64_t group_size) {
   CorrelationSpec spec;
   spec.rho = reader.number("rho", 0, kMostCorrelation);
-  spec.cluster_size = reader.integer("cluster_size", 1, num_experts);
+  spec.cluster_size = reader.integer("cluster_size", 1, group_size);
   reader.finish();
+  if (group_size % spec.cluster_size != 0)
+    reader.fail("cluster_size",
+                std::to_string(spec.cluster_size) + " does not divide the " +
+                    std::to_string(group_size) + " experts of a group");
   return spec;
 }
 
@@ -45,15 +56,22 @@ RoutingSpec read_routing(const JsonNode& node, const ModelSpec& model) {
   spec.max_groups = read_max_groups(reader, model);
   const std::int64_t num_experts = model.moe ? model.moe->num_experts : 1;
   const std::int64_t top_k = model.moe ? model.moe->top_k : 1;
+  for (const char* key : {"correlation", "sequence_cv"})
+    if (!model.moe && reader.has(key))
+      reader.fail(key, "given, but " + one_line(model.name) + " has no experts");
   if (reader.has("correlation"))
-    spec.correlation = read_correlation(reader.object("correlation"), num_experts);
+    spec.correlation = read_correlation(reader.object("correlation"),
+                                        num_experts / (model.moe ? model.moe->num_groups : 1));
   // A phase that overrides the kind with "balanced" keeps no popularity: every expert gets the
   // mean.
   if (spec.kind == RoutingKind::sampled || reader.has("popularity")) {
     const JsonNode& popularity = reader.required("popularity");
     spec.popularity = read_popularity(popularity, num_experts, top_k, folder_of(popularity));
   }
-  spec.sequence_cv = reader.number_or("sequence_cv", 0, 10, 0);
+  // Beyond it a Dirichlet draw asks for more than one choice of an expert by every token.
+  const double cv = std::sqrt(static_cast<double>(num_experts) / static_cast<double>(top_k) - 1);
+  const double most_cv = std::floor(1e4 * cv) / 1e4;
+  spec.sequence_cv = reader.number_or("sequence_cv", 0, most_cv, 0);
   if (spec.kind == RoutingKind::balanced) {
     spec.popularity = {};
     spec.sequence_cv = 0;

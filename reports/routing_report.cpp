@@ -48,7 +48,8 @@ std::vector<std::pair<std::string, std::string>> facts_of(const RoutingRun& run)
   if (run.phase.routing.popularity.kind != PopularityKind::uniform)
     facts.emplace_back(
         "calibration",
-        "largest miss of an expert's load " + digits4(run.study->residual) + " of the mean");
+        "largest miss of an expert's load " + digits4(run.study->residual) +
+            " of the mean, in the tokens it was made on; others differ from these by chance");
   const CorrelationSpec& correlation = run.phase.routing.correlation;
   if (correlation.rho > 0)
     facts.emplace_back(
@@ -138,6 +139,7 @@ Section balancing_section(const BalancingRun& run) {
       "Batches of " + text(run.options.tokens_per_batch) + " tokens, from the scenario's " +
           "popularity as the start. MaxVio of a batch does not go to 0: equal experts differ by "
           "chance.",
+      "What follows this section is the scenario's own routing, before any balancing.",
       "The router has no language-model loss, which pulls against balance. Its learning rate is "
       "of plain gradient descent and has no published counterpart."};
   return section;

@@ -84,6 +84,8 @@ int run(const Options& options, const CommandContext& context) {
     if (rank >= plan.world())
       throw InputError("--trace-ranks",
                        "rank " + std::to_string(rank) + " of " + std::to_string(plan.world()));
+  if (options.variants && context.common.json)
+    throw InputError("--variants", "variants are in the report only; leave out --json");
   if (options.variants && scenario.variants.empty())
     throw InputError(options.scenario, "--variants, but the scenario has no \"variants\"");
 

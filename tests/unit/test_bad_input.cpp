@@ -495,13 +495,15 @@ scenario.json: "kind": "dirichlet", "cv": 0.1 => "kind": "power_law", "exponent"
 scenario.json: "kind": "dirichlet", "cv": 0.1 => "kind": "table", "file": "none.json"
     scenario.json: /routing/popularity/file: none.json: cannot be read: no such file
 scenario.json: "cv": 0.1} => "cv": 0.1}, "sequence_cv": -1
-    scenario.json: /routing/sequence_cv: expected a number from 0 to 10, found -1
+    scenario.json: /routing/sequence_cv: expected a number from 0 to 1.732, found -1
 scenario.json: "cv": 0.1} => "cv": 0.1}, "correlation": {"rho": 1, "cluster_size": 2}
     scenario.json: /routing/correlation/rho: expected a number from 0 to 0.95, found 1
 scenario.json: "cv": 0.1} => "cv": 0.1}, "correlation": {"rho": 0.5}
     scenario.json: /routing/correlation: missing key "cluster_size"
 scenario.json: "cv": 0.1} => "cv": 0.1}, "correlation": {"rho": 0.5, "cluster_size": 17}
-    scenario.json: /routing/correlation/cluster_size: expected an integer from 1 to 16, found 17
+    scenario.json: /routing/correlation/cluster_size: expected an integer from 1 to 4, found 17
+scenario.json: "cv": 0.1} => "cv": 0.1}, "correlation": {"rho": 0.5, "cluster_size": 3}
+    scenario.json: /routing/correlation/cluster_size: 3 does not divide the 4 experts of a group
 scenario.json: "cv": 0.1} => "cv": 0.1}, "correlation": {"rho": 0.5, "cluster": 4}
     scenario.json: /routing/correlation: missing key "cluster_size"
 scenario.json: "routing": {"kind": "balanced"} => "routing": {"popularity": {"kind": "zipf"}}

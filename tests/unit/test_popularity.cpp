@@ -240,6 +240,15 @@ TEST_CASE("A table is looked for in the given folder") {
             ": cannot be read: no such file");
 }
 
+TEST_CASE("A Dirichlet law of next to no variation is uniform") {
+  PopularitySpec spec;
+  spec.kind = PopularityKind::dirichlet;
+  for (const double cv : {0.0, 1e-300, 1e-160, 1e-9}) {
+    spec.cv = cv;
+    CHECK(relative_load(spec, 8, 1, 0) == std::vector<double>(8, 1.0));
+  }
+}
+
 TEST_CASE("Wrong popularity is refused in one line") {
   CHECK(read_refused(R"({"kind": "zipfian"})") ==
         "x.json: /kind: unknown value \"zipfian\"; known: uniform, zipf, power_law, dirichlet, "
