@@ -10,6 +10,7 @@
 #include "model/popularity.hpp"
 #include "model/random.hpp"
 #include "model/routing.hpp"
+#include "sim/routing_study.hpp"
 
 namespace moesim {
 namespace {
@@ -31,30 +32,22 @@ std::int64_t whole_in(const FormulaInputs& in, const std::string& name, double l
   return in.whole(name);
 }
 
-// Rows of the fullest rank over the expected mean when every one of `tokens` tokens chooses an
-// expert with its own chance: counts follow the normal law of the binomial.
+// Rows of the fullest rank over the mean when every one of `tokens` tokens chooses an expert with
+// its own chance: counts follow the normal law of the binomial, each on its own.
 double max_over_mean_rows(const Placement& placement,
                           const std::vector<double>& load,
                           std::int64_t top_k,
                           double tokens,
                           Random& random) {
-  const ExpertSlots slots = slots_of_experts(placement);
-  std::vector<double> rows(static_cast<std::size_t>(placement.num_ranks), 0.0);
-  double expected = 0;
-  for (std::int64_t e = 0; e < placement.num_experts; ++e) {
+  std::vector<double> counts;
+  for (const double relative : load) {
     // A law may ask for more than the hottest expert can get: every token, once.
-    const double chance = std::min(1.0,
-                                   load[static_cast<std::size_t>(e)] * static_cast<double>(top_k) /
-                                       static_cast<double>(placement.num_experts));
-    expected += tokens * chance;
+    const double chance = std::min(
+        1.0, relative * static_cast<double>(top_k) / static_cast<double>(placement.num_experts));
     const double spread = std::sqrt(tokens * chance * (1 - chance)) * random.normal();
-    const double count = std::clamp(std::round(tokens * chance + spread), 0.0, tokens);
-    const auto replicas = slots.of(e);
-    for (const std::int32_t slot : replicas)
-      rows[static_cast<std::size_t>(placement.rank_of_slot(slot))] +=
-          count / static_cast<double>(replicas.size());
+    counts.push_back(std::clamp(std::round(tokens * chance + spread), 0.0, tokens));
   }
-  return *std::max_element(rows.begin(), rows.end()) * static_cast<double>(rows.size()) / expected;
+  return spread_of(expected_loads(counts, placement).rank).max_over_mean;
 }
 
 // The forward layer of a half batch on a rank with `max_over_mean` times the mean rows.
@@ -110,12 +103,11 @@ Seconds prefill_layer_time(const FormulaInputs& in,
   const auto fullest = static_cast<double>(rank.load.tokens_received);
   const double node_mean =
       rank.node_mean_received * (neighbours + max_over_mean) / (neighbours + 1);
-  const Seconds dispatch = two_hop_time(links,
-                                        dispatch_traffic(nic_rows, fullest, node_mean, per_node),
-                                        message.dispatch,
-                                        copy_rate(comm.dispatch_per_sm, comm_sms));
+  const TwoHopTraffic traffic = two_hop_traffic(nic_rows, fullest, node_mean, per_node);
+  const Seconds dispatch =
+      two_hop_time(links, traffic, message.dispatch, copy_rate(comm.dispatch_per_sm, comm_sms));
   const Seconds combine = two_hop_time(links,
-                                       combine_traffic(nic_rows, fullest, node_mean, per_node),
+                                       handed_back(traffic, fullest),
                                        message.combine,
                                        copy_rate(comm.combine_per_sm, comm_sms));
   return std::max(to_seconds(compute),

@@ -72,13 +72,6 @@ void check(const BalancingOptions& options) {
 
 }  // namespace
 
-std::vector<float> skewed_offsets(std::int64_t num_experts, double skew, std::uint64_t seed) {
-  Random random(seed, 0x5ce3);
-  std::vector<float> offsets(static_cast<Size>(num_experts));
-  for (float& offset : offsets) offset = static_cast<float>(skew * random.normal());
-  return offsets;
-}
-
 std::vector<std::int64_t> expert_loads(const RoutedTokens& routed, std::int64_t num_experts) {
   std::vector<std::int64_t> loads(static_cast<Size>(num_experts), 0);
   for (const std::int32_t e : routed.experts) ++loads[static_cast<Size>(e)];

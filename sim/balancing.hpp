@@ -33,7 +33,7 @@ namespace moesim {
 // With learning_rate = 0 and bias_speed = 0 nothing balances.
 struct BalancingOptions {
   GateSpec gate;
-  std::vector<float> offsets;  // at the start: [num_experts]; skewed_offsets, or calibrated ones
+  std::vector<float> offsets;  // at the start: [num_experts]; of a skewed popularity
   CorrelationSpec correlation;
   std::int64_t num_batches = 100;
   std::int64_t tokens_per_batch = 4096;
@@ -61,9 +61,6 @@ struct BalancingResult {
   double max_vio_global = 0;         // of the loads summed over all batches
   std::vector<float> offsets, bias;  // at the end: [num_experts]
 };
-
-// Normal numbers of standard deviation `skew`.
-std::vector<float> skewed_offsets(std::int64_t num_experts, double skew, std::uint64_t seed);
 
 BalancingResult simulate_balancing(const BalancingOptions& options);
 

@@ -47,8 +47,4 @@ std::string measurement_refusal(const ClusterSpec& cluster,
                                 const CollectiveGroups& groups,
                                 const CollectiveSpec& spec);
 
-// Why messages that share no port may slow each other ("leaves are oversubscribed, ..."), so
-// that the closed form is not the time of a group of this shape; empty where they do not.
-std::string fabric_blocking(const ClusterSpec& cluster, const RankGroup& shape);
-
 }  // namespace moesim

@@ -8,13 +8,6 @@
 namespace moesim {
 namespace {
 
-bool can_block(const ClusterSpec& cluster) {
-  const FabricSpec& fabric = cluster.fabric;
-  if (!is_fat_tree(fabric.topology)) return cluster.num_nodes > 1;
-  return fabric.oversubscription > 1 || fabric.routing == FabricRouting::ecmp ||
-         !fabric.failed_nics.empty() || !fabric.failed_uplinks.empty();
-}
-
 // Sharing is compared, not distance: times that the factors multiply have their latency already.
 ClusterSpec with_one_latency(ClusterSpec cluster) {
   cluster.same_leaf_latency = std::nullopt;
@@ -71,7 +64,9 @@ NetworkContention network_contention(const Scenario& scenario,
                                      const RoutingSampler* sampler) {
   NetworkContention result;
   const ClusterSpec& cluster = scenario.cluster;
-  if (!can_block(cluster)) return result;
+  // Topologies that are only counted are refused by the network below.
+  const bool is_simulated = cluster.num_nodes == 1 || is_fat_tree(cluster.fabric.topology);
+  if (is_simulated && fabric_blocking(cluster).empty()) return result;
   const ParallelPlan& plan = phase.plan;
   const CommModel& comm = scenario.profile.comm;
   const Comparison comparison(cluster, link_rates(cluster, comm));

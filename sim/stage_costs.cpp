@@ -200,20 +200,11 @@ std::size_t StageCosts::block_index(LayerKind layer,
          (overlapped ? 1 : 0);
 }
 
-Seconds StageCosts::dispatch_rows_time(const LayerLoad& load) const {
-  const TwoHopTraffic traffic = dispatch_traffic(static_cast<double>(load.nic_rows),
-                                                 received_of_class_[load.load_class],
-                                                 static_cast<double>(load.node_mean_received),
-                                                 ranks_per_node_);
-  return two_hop_time(links_, traffic, message_.dispatch, dispatch_copy_);
-}
-
-Seconds StageCosts::combine_rows_time(const LayerLoad& load) const {
-  const TwoHopTraffic traffic = combine_traffic(static_cast<double>(load.nic_rows),
-                                                received_of_class_[load.load_class],
-                                                static_cast<double>(load.node_mean_received),
-                                                ranks_per_node_);
-  return two_hop_time(links_, traffic, message_.combine, combine_copy_);
+TwoHopTraffic StageCosts::dispatch_of(const LayerLoad& load) const {
+  return two_hop_traffic(static_cast<double>(load.nic_rows),
+                         received_of_class_[load.load_class],
+                         static_cast<double>(load.node_mean_received),
+                         ranks_per_node_);
 }
 
 Tick StageCosts::dispatch_ticks(const LayerLoad& load, bool overlapped, bool cached) const {
@@ -221,12 +212,15 @@ Tick StageCosts::dispatch_ticks(const LayerLoad& load, bool overlapped, bool cac
                       : cached    ? comm_.cached_dispatch_overlap
                                   : comm_.dispatch_overlap;
   const Tick before = cached ? (overlapped ? cast_beside_ : cast_alone_) : layout_;
-  return before + to_tick(contention_.dispatch / rate * dispatch_rows_time(load));
+  const Seconds rows = two_hop_time(links_, dispatch_of(load), message_.dispatch, dispatch_copy_);
+  return before + to_tick(contention_.dispatch / rate * rows);
 }
 
 Tick StageCosts::combine_ticks(const LayerLoad& load, bool overlapped) const {
   const double rate = overlapped ? comm_.combine_overlap : 1;
-  return to_tick(contention_.combine / rate * combine_rows_time(load));
+  const TwoHopTraffic traffic = handed_back(dispatch_of(load), received_of_class_[load.load_class]);
+  return to_tick(contention_.combine / rate *
+                 two_hop_time(links_, traffic, message_.combine, combine_copy_));
 }
 
 }  // namespace moesim

@@ -80,9 +80,7 @@ class StageCosts {
                    const ParallelPlan& plan,
                    const ClusterSpec& cluster,
                    const std::vector<RankLoad>& classes);
-  // What the rows of a load take at full rate.
-  Seconds dispatch_rows_time(const LayerLoad& load) const;
-  Seconds combine_rows_time(const LayerLoad& load) const;
+  TwoHopTraffic dispatch_of(const LayerLoad& load) const;
 
   std::vector<std::vector<LayerKind>> stages_;
   ChunkShape shape_;

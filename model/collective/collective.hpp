@@ -29,18 +29,16 @@ struct TwoHopTraffic {
   double nvlink_rows = 0;                           // over NVLink, in or out
   double handed_out_rows = 0;                       // copied by its SMs, those that stay included
 };
-// A rank that receives `received` tokens on a node whose ranks receive `node_mean` on average,
-// sources being alike: one in per_node of its tokens comes through its own NIC or is its own, and
-// crosses no NVLink. In dispatch the ranks of a node hand out in equal parts what all of them
-// receive; in combine each hands back what it had received.
-TwoHopTraffic dispatch_traffic(double nic_rows,
-                               double received,
-                               double node_mean,
-                               std::int64_t per_node);
-TwoHopTraffic combine_traffic(double nic_rows,
+// Dispatch of a rank that receives `received` tokens on a node whose ranks receive `node_mean` on
+// average, sources being alike: one in per_node of its tokens comes through its own NIC or is its
+// own, and crosses no NVLink, and the ranks of the node hand out in equal parts what all of them
+// receive.
+TwoHopTraffic two_hop_traffic(double nic_rows,
                               double received,
                               double node_mean,
                               std::int64_t per_node);
+// Its combine: a rank hands back itself what it had received.
+TwoHopTraffic handed_back(TwoHopTraffic dispatch, double received);
 // copy_rate: what the SMs of the kernel move.
 Seconds two_hop_time(const LinkRates& links,
                      const TwoHopTraffic& traffic,

@@ -19,21 +19,17 @@ LinkRates link_rates(const ClusterSpec& cluster, const CommModel& comm) {
           comm.nic_efficiency * cluster.nic_bandwidth};
 }
 
-TwoHopTraffic dispatch_traffic(double nic_rows,
-                               double received,
-                               double node_mean,
-                               std::int64_t per_node) {
+TwoHopTraffic two_hop_traffic(double nic_rows,
+                              double received,
+                              double node_mean,
+                              std::int64_t per_node) {
   const double elsewhere = 1 - 1 / static_cast<double>(per_node);
   return {nic_rows, nic_rows, std::max(received, node_mean) * elsewhere, node_mean};
 }
 
-TwoHopTraffic combine_traffic(double nic_rows,
-                              double received,
-                              double node_mean,
-                              std::int64_t per_node) {
-  TwoHopTraffic traffic = dispatch_traffic(nic_rows, received, node_mean, per_node);
-  traffic.handed_out_rows = received;
-  return traffic;
+TwoHopTraffic handed_back(TwoHopTraffic dispatch, double received) {
+  dispatch.handed_out_rows = received;
+  return dispatch;
 }
 
 Seconds two_hop_time(const LinkRates& links,

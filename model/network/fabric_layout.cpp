@@ -169,4 +169,19 @@ std::int64_t bisection_links(const FabricLayout& layout) {
                   fewest_links_around(layout, layout.num_nodes - half));
 }
 
+std::string fabric_blocking(const ClusterSpec& cluster) {
+  if (cluster.num_nodes == 1) return "";
+  const FabricSpec& fabric = cluster.fabric;
+  const FabricLayout layout = fabric_layout(cluster);
+  std::string text;
+  auto add = [&text](const std::string& reason) { text += (text.empty() ? "" : ", ") + reason; };
+  const bool has_spines = layout.spines_per_pod > 0;
+  if (has_spines && layout.worst_oversubscription() > 1) add("leaves are oversubscribed");
+  if (has_spines && fabric.routing == FabricRouting::ecmp)
+    add("ECMP may hash messages to the same uplink");
+  if (!fabric.failed_nics.empty() || !fabric.failed_uplinks.empty())
+    add("NICs or uplinks have failed");
+  return text;
+}
+
 }  // namespace moesim

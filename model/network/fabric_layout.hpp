@@ -22,6 +22,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "model/cluster_spec.hpp"
 #include "model/network/inventory.hpp"
@@ -67,5 +68,10 @@ NetworkInventory cluster_inventory(const ClusterSpec& cluster);
 // Links that must be cut to part half of the nodes from the others, for the worst choice of half.
 // Nodes stay whole, because their GPUs are joined by NVLink as well. Failed links count as working.
 std::int64_t bisection_links(const FabricLayout& layout);
+
+// Why messages between nodes that share no port may slow each other ("leaves are oversubscribed,
+// ..."), so that the time of a port is not that of an exchange; empty where they do not. The
+// cluster has a fat tree or one node.
+std::string fabric_blocking(const ClusterSpec& cluster);
 
 }  // namespace moesim

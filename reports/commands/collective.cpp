@@ -72,7 +72,7 @@ CollectiveBench make_bench(const Options& options) {
     links.nic.regimes = regimes->nic;
   }
   Network network(cluster, rates);
-  std::string blocks = fabric_blocking(cluster, groups.shape);
+  std::string blocks = groups.shape.num_nodes() == 1 ? "" : fabric_blocking(cluster);
   return {std::move(scenario),
           std::move(groups),
           std::move(links),

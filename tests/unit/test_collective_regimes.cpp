@@ -171,7 +171,7 @@ TEST_CASE("collective study: groups wait for uplinks they share", "[collective_s
   CHECK(m.alone.in(us) == Approx(102));
   CHECK(m.together.in(us) == Approx(202));
   CHECK(m.busiest_nic == 5 * MB);
-  CHECK(fabric_blocking(oversubscribed_cluster(), groups.shape) == "leaves are oversubscribed");
+  CHECK(fabric_blocking(oversubscribed_cluster()) == "leaves are oversubscribed");
 }
 
 TEST_CASE("collective study: under ECMP alone is on the same paths", "[collective_study]") {
@@ -191,7 +191,7 @@ TEST_CASE("collective study: under ECMP alone is on the same paths", "[collectiv
   for (std::size_t i = 0; i < ends.size(); ++i)
     is_found = is_found || std::abs((ends[i] - static_cast<double>(i) * s - m.alone).in(ps)) < 1e3;
   CHECK(is_found);
-  CHECK(fabric_blocking(cluster, groups.shape) ==
+  CHECK(fabric_blocking(cluster) ==
         "leaves are oversubscribed, ECMP may hash messages to the same uplink");
 }
 
@@ -205,9 +205,8 @@ TEST_CASE("collective study: a NIC stands in for one that failed", "[collective_
   CHECK(m.closed_form.in(us) == Approx(102));
   CHECK(m.together.in(us) > 200);
   CHECK(m.alone.in(us) < 104);
-  CHECK(fabric_blocking(cluster, groups.shape) == "NICs or uplinks have failed");
-  CHECK(fabric_blocking(cluster, {2, 2}).empty());  // in a node
-  CHECK(fabric_blocking(cluster_of(2, 2), groups.shape).empty());
+  CHECK(fabric_blocking(cluster) == "NICs or uplinks have failed");
+  CHECK(fabric_blocking(cluster_of(2, 2)).empty());
 }
 
 TEST_CASE("collective study: a group has as many GPUs on each of its nodes", "[collective_study]") {

@@ -99,12 +99,12 @@ TEST_CASE("collectives: two hops end at the busier one", "[collectives]") {
   CHECK(copy_rate(10 * GB_per_s, 12).in(GB_per_s) == Approx(120));
   CHECK(copy_rate(10 * GB_per_s, 0).in(GB_per_s) == Approx(240));
   // Of eight ranks that send alike, one is the rank itself or of its local index.
-  CHECK(dispatch_traffic(10, 800, 800, 8).nvlink_rows == Approx(700));
+  CHECK(two_hop_traffic(10, 800, 800, 8).nvlink_rows == Approx(700));
   // A hot rank's rows are handed out by all ranks of its node, and handed back by itself; a cold
   // rank hands on what its neighbours receive.
-  CHECK(dispatch_traffic(10, 800, 400, 8).handed_out_rows == 400);
-  CHECK(combine_traffic(10, 800, 400, 8).handed_out_rows == 800);
-  CHECK(dispatch_traffic(10, 80, 400, 8).nvlink_rows == Approx(350));
+  CHECK(two_hop_traffic(10, 800, 400, 8).handed_out_rows == 400);
+  CHECK(handed_back(two_hop_traffic(10, 800, 400, 8), 800).handed_out_rows == 800);
+  CHECK(two_hop_traffic(10, 80, 400, 8).nvlink_rows == Approx(350));
 }
 
 TEST_CASE("collectives: low-latency puts are not merged", "[collectives]") {
@@ -148,7 +148,7 @@ TEST_CASE("collectives: DeepEP's normal dispatch, EP8 to EP64", "[collectives]")
     const double received = tokens * s.ranks_per_token();
     const Bandwidth copy = copy_rate(h800().profile.comm.dispatch_per_sm, 24);
     const Seconds t =
-        two_hop_time(links, dispatch_traffic(remote, received, received, 8), row, copy);
+        two_hop_time(links, two_hop_traffic(remote, received, received, 8), row, copy);
     // Logical bytes: the copy for the own node counts; on one node, what a rank receives.
     const double rows = nodes > 1 ? tokens * s.nodes_per_token() : received;
     const double predicted = (rows * row / t).in(GB_per_s);

@@ -8,6 +8,7 @@
 #include "sim/messages.hpp"
 #include "tests/catch.hpp"
 #include "tests/shipped_data.hpp"
+#include "tests/token_by_token.hpp"
 
 using namespace moesim;
 
@@ -38,13 +39,9 @@ GateSpec gate_of(std::int64_t num_nodes, std::int64_t max_nodes) {
 RowCounts routed_rows(std::int64_t num_nodes, std::int64_t max_nodes, std::int64_t num_tokens) {
   const GateSpec spec = gate_of(num_nodes, max_nodes);
   const std::int64_t num_ranks = 8 * num_nodes;
-  std::vector<RoutedTokens> tokens(static_cast<std::size_t>(num_ranks));
-  std::vector<float> logits(static_cast<std::size_t>(num_tokens * spec.num_experts));
   Random random(3, num_nodes);
-  for (RoutedTokens& own : tokens) {
-    TokenLogits(spec.num_experts, {}).draw(random, num_tokens, logits.data());
-    Gate(spec).route(logits.data(), num_tokens, {}, own);
-  }
+  const auto tokens =
+      route_tokens(Gate(spec), TokenLogits(spec.num_experts, {}), num_tokens, num_ranks, random);
   const PlacementProblem problem{
       spec.num_experts, num_nodes, num_ranks, 8, std::vector<double>(256, 1)};
   return count_rows(tokens, place_experts({}, problem));

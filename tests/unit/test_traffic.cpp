@@ -10,6 +10,7 @@
 #include "model/token_logits.hpp"
 #include "model/traffic.hpp"
 #include "tests/catch.hpp"
+#include "tests/token_by_token.hpp"
 
 using namespace moesim;
 
@@ -44,14 +45,9 @@ RowCounts counts_by_hand() {
 std::vector<RoutedTokens> routed_tokens(const GateSpec& spec,
                                         std::int64_t num_tokens,
                                         std::int64_t num_sources) {
-  std::vector<RoutedTokens> tokens(static_cast<std::size_t>(num_sources));
-  std::vector<float> logits(static_cast<std::size_t>(num_tokens * spec.num_experts));
   Random random(41, num_sources);
-  for (RoutedTokens& own : tokens) {
-    TokenLogits(spec.num_experts, {}).draw(random, num_tokens, logits.data());
-    Gate(spec).route(logits.data(), num_tokens, {}, own);
-  }
-  return tokens;
+  return route_tokens(
+      Gate(spec), TokenLogits(spec.num_experts, {}), num_tokens, num_sources, random);
 }
 
 // What a rank ends up with: rows over NVLink and the network, and those its own kernel hands to
