@@ -10,6 +10,9 @@
 
 namespace moesim {
 
+// Exit codes of both programs.
+inline constexpr int kDone = 0, kRefused = 1, kBadInput = 2, kPastTolerance = 3, kInfeasible = 4;
+
 class InputError : public std::runtime_error {
  public:
   // `place` is "file: /json/pointer" or a command-line option; `problem` says what was found and

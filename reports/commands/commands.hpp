@@ -10,16 +10,15 @@
 #include <utility>
 #include <vector>
 
+#include "model/errors.hpp"
 #include "model/json_reader.hpp"
+#include "model/terminal.hpp"
 
 namespace CLI {
 class App;
 }
 
 namespace moesim {
-
-// Exit codes (docs/architecture.md).
-inline constexpr int kDone = 0, kRefused = 1, kBadInput = 2, kPastTolerance = 3, kInfeasible = 4;
 
 enum class Color { automatic, always, never };
 
@@ -52,25 +51,9 @@ void add_common_options(CLI::App& command, CommandContext& context);
 // Values of --set, such as /plan/ep=32: a JSON value where the text is one, else a string.
 std::vector<std::pair<std::string, JsonNode>> parse_settings(const std::vector<std::string>& texts);
 
-// Writes to standard output and makes sure it arrived: std::runtime_error on a full disk or a
-// closed pipe.
-void print(const std::string& text);
 // Markdown for people: headings and warnings stand out when standard output is a terminal (or
 // colour is forced).
 void print_markdown(const std::string& text, const CommonOptions& options);
-
-// One line on standard error while work takes over a second and standard error is a terminal;
-// nothing when quiet.
-class Progress {
- public:
-  explicit Progress(bool quiet);
-  ~Progress();
-  void operator()(const std::string& what);
-
- private:
-  bool enabled_, printed_ = false;
-  std::int64_t start_ms_;
-};
 
 // The folder of the shipped scenarios: `given`, else MOESIM_SCENARIOS, else where this program was
 // built.

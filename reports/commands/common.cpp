@@ -1,7 +1,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <sstream>
@@ -11,16 +10,6 @@
 #include "reports/commands/commands.hpp"
 
 namespace moesim {
-namespace {
-
-std::int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-}  // namespace
-
 int CommonOptions::num_threads() const {
   if (threads > 0) return threads;
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -76,11 +65,6 @@ std::vector<std::pair<std::string, JsonNode>> parse_settings(
   return settings;
 }
 
-void print(const std::string& text) {
-  std::cout << text << std::flush;
-  if (!std::cout) throw std::runtime_error("standard output: cannot be written");
-}
-
 void print_markdown(const std::string& text, const CommonOptions& options) {
   const char* no_color = std::getenv("NO_COLOR");
   const bool wanted = options.color == Color::always ||
@@ -97,17 +81,6 @@ void print_markdown(const std::string& text, const CommonOptions& options) {
     colored += style != nullptr ? style + line + "\033[0m" : line;
   }
   print(colored);
-}
-
-Progress::Progress(bool quiet)
-    : enabled_(!quiet && isatty(STDERR_FILENO) != 0), start_ms_(now_ms()) {}
-Progress::~Progress() {
-  if (printed_) std::cerr << "\r\033[K" << std::flush;
-}
-void Progress::operator()(const std::string& what) {
-  if (!enabled_ || now_ms() - start_ms_ < 1000) return;
-  std::cerr << "\r\033[K" << what << std::flush;
-  printed_ = true;
 }
 
 std::string scenario_folder(const std::string& given) {

@@ -1,0 +1,42 @@
+// moesim-calibrate cases: what can be measured, imported and fitted.
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+
+#include "calibrate/case.hpp"
+#include "calibrate/commands/commands.hpp"
+
+namespace moesim {
+namespace {
+
+std::string list() {
+  std::string text = "| operation | axes |\n|---|---|\n";
+  for (const Case* c : cases()) {
+    text += "| " + std::string(c->op) + " | ";
+    for (std::size_t i = 0; i < c->axes.size(); ++i)
+      text += (i > 0 ? ", " : "") + std::string(c->axes[i]);
+    text += " |\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::filesystem::path data_folder() {
+  if (const char* folder = std::getenv("MOESIM_SCENARIOS"); folder != nullptr && *folder != '\0')
+    return folder;
+  return MOESIM_SCENARIO_DIR;
+}
+std::filesystem::path gpu_folder() { return data_folder() / "gpus"; }
+
+void add_cases_command(CLI::App& app, CalibrateContext& context) {
+  CLI::App* command = app.add_subcommand("cases", "List what can be measured, imported and fitted");
+  command->footer("Example: moesim-calibrate cases");
+  command->callback([&context] {
+    context.chosen = [] {
+      print(list());
+      return kDone;
+    };
+  });
+}
+
+}  // namespace moesim

@@ -1,0 +1,29 @@
+// The commands of `moesim-calibrate`. Each adds its subcommand with its options and examples; when
+// chosen, it runs and returns the exit code. To add one: its file here and its line in the table in
+// calibrate/main.cpp.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "model/errors.hpp"
+#include "model/terminal.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace moesim {
+
+struct CalibrateContext {
+  std::function<int()> chosen;  // set by the subcommand that was named
+};
+
+void add_cases_command(CLI::App& app, CalibrateContext& context);
+
+// The shipped data: MOESIM_SCENARIOS, else where this program was built.
+std::filesystem::path data_folder();
+std::filesystem::path gpu_folder();  // gpus/ in it
+
+}  // namespace moesim

@@ -1,0 +1,42 @@
+// moesim-calibrate: how fast is it really? Measurements in, a profile for the simulator out.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "calibrate/commands/commands.hpp"
+
+namespace {
+
+using namespace moesim;
+
+constexpr void (*kCommands[])(CLI::App&, CalibrateContext&) = {add_cases_command};
+
+int dispatch(int argc, char** argv) {
+  CLI::App app("Measures kernels and links and fits them into a profile for moesim.",
+               "moesim-calibrate");
+  app.require_subcommand(1);
+  app.footer(
+      "Exit codes: 0 done; 1 the system refused or an internal error; 2 bad input or usage; 3 a "
+      "run too noisy to fit.");
+  CalibrateContext context;
+  for (const auto add : kCommands) add(app, context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kBadInput;
+  }
+  return context.chosen();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return dispatch(argc, argv);
+  } catch (const InputError& error) {
+    std::cerr << "moesim-calibrate: " << error.what() << '\n';
+    return kBadInput;
+  } catch (const std::exception& error) {
+    std::cerr << "moesim-calibrate: " << error.what() << '\n';
+    return kRefused;
+  }
+}
