@@ -47,7 +47,18 @@ constexpr std::array kCases = {&kGemmFp8Case,
                                &kDispatchCase,
                                &kCombineCase,
                                &kLowLatencyDispatchCase,
-                               &kLowLatencyCombineCase};
+                               &kLowLatencyCombineCase,
+                               &kFlatDispatchCase,
+                               &kFlatCombineCase,
+                               &kSendNodeCase,
+                               &kSendRailCase,
+                               &kSendCrossRailCase,
+                               &kSwapNodeCase,
+                               &kSwapRailCase,
+                               &kSwapCrossRailCase,
+                               &kIncastNodeCase,
+                               &kIncastNetworkCase,
+                               &kPipelineSendCase};
 
 }  // namespace
 

@@ -37,6 +37,8 @@ struct Work {
                 // rank, whichever way
 };
 
+struct Experiment;  // calibrate/reference.hpp
+
 struct Case {
   std::string_view op;
   std::vector<std::string_view> axes;
@@ -45,6 +47,7 @@ struct Case {
   bool between_gpus;
   // `counts`: rows per expert of a grouped GEMM; empty when they are even and for other cases.
   Work (*work)(const Shape& shape, std::span<const std::int64_t> counts);
+  const Experiment* experiment = nullptr;  // how a device measures it; nullptr: only imported
 };
 
 std::span<const Case* const> cases();

@@ -8,7 +8,13 @@ namespace {
 
 using namespace moesim;
 
-constexpr void (*kCommands[])(CLI::App&, CalibrateContext&) = {add_cases_command};
+constexpr void (*kCommands[])(CLI::App&, CalibrateContext&) = {add_measure_command,
+                                                               add_import_command,
+                                                               add_fit_command,
+                                                               add_transfer_command,
+                                                               add_accuracy_command,
+                                                               add_comm_command,
+                                                               add_cases_command};
 
 int dispatch(int argc, char** argv) {
   CLI::App app("Measures kernels and links and fits them into a profile for moesim.",
@@ -16,7 +22,7 @@ int dispatch(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 done; 1 the system refused or an internal error; 2 bad input or usage; 3 a "
-      "run too noisy to fit.");
+      "measurement or an accuracy past what is asked.");
   CalibrateContext context;
   for (const auto add : kCommands) add(app, context);
   try {

@@ -1,13 +1,19 @@
 #include "calibrate/point.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <numeric>
+#include <utility>
 
 #include "model/errors.hpp"
 #include "model/json_message.hpp"
@@ -72,7 +78,8 @@ PointRun read_run(const JsonNode& node) {
 }
 
 Seconds microseconds(ObjectReader& reader, const std::string& key) {
-  const double value = reader.number(key, -1e300, 1e300);
+  const double value =
+      reader.number(key, std::numeric_limits<double>::lowest(), std::numeric_limits<double>::max());
   if (!(value > 0) || value > kLongest_us)
     reader.fail(
         key, "is " + number_text(value) + "; expected a time above 0 and up to an hour (3.6e9 us)");
@@ -120,9 +127,30 @@ Point read_point(const JsonNode& node) {
   if (reader.has("warm")) point.warm = read_timing(reader.object("warm"));
   if (!point.cold && !point.warm) reader.fail("has no time; expected \"cold\" or \"warm\"");
   if (reader.has("flags")) point.flags = reader.text_list("flags");
-  for (const char* kept : {"check", "state", "plan", "note"}) reader.ignore(kept);
+  for (const char* key : kEvidence)
+    if (const JsonNode* value = reader.optional(key); value != nullptr)
+      point.evidence.emplace_back(key, to_value(*value));
   reader.finish();
   return point;
+}
+
+// Flags points that were read already.
+void apply_flag(const JsonNode& node, PointFile& file) {
+  ObjectReader reader(node);
+  const std::string flag = reader.text("flag");
+  if (flag.empty()) reader.fail("flag", "is empty; expected a word");
+  const auto window = static_cast<std::size_t>(reader.integer("window", 1, 1 << 30));
+  reader.text_or("note", "");
+  reader.finish();
+  if (window > file.points.size())
+    reader.fail("window",
+                "is " + std::to_string(window) + "; only " + std::to_string(file.points.size()) +
+                    " points stand before it");
+  for (auto point = file.points.end() - static_cast<std::ptrdiff_t>(window);
+       point != file.points.end();
+       ++point)
+    if (std::find(point->flags.begin(), point->flags.end(), flag) == point->flags.end())
+      point->flags.push_back(flag);
 }
 
 JsonValue timing_json(const Timing& t) {
@@ -132,6 +160,12 @@ JsonValue timing_json(const Timing& t) {
   if (t.p90) value.set("p90_us", t.p90->in(us));
   value.set("repeats", t.repeats);
   return value;
+}
+
+std::string four_digits(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", value);
+  return text;
 }
 
 [[noreturn]] void world_refused(const fs::path& path) {
@@ -146,8 +180,8 @@ void refuse_impossible(const Point& point, const GpuSpec& gpu) {
     if (t.median < kImpossible * floor)
       throw InputError(point.place,
                        std::string(point.of->op) + " " + shape_text(*point.of, point.shape) +
-                           " took " + number_text(t.median.in(us)) + " us; the " + gpu.name +
-                           " datasheet allows no less than " + number_text(floor.in(us)) +
+                           " took " + four_digits(t.median.in(us)) + " us; the " + gpu.name +
+                           " datasheet allows no less than " + four_digits(floor.in(us)) +
                            " us, so the timer or a unit is wrong");
   };
   if (point.cold) check(*point.cold, false);
@@ -185,6 +219,10 @@ PointFile read_points(const fs::path& path, const fs::path& gpus) {
       throw InputError(place,
                        "expected a line with \"schema\": " + in_quotes(kPointsSchema) +
                            " before the first point");
+    if (node.find("flag") != nullptr) {
+      apply_flag(node, file);
+      continue;
+    }
     Point point = read_point(node);
     point.run = file.runs.size() - 1;
     point.place = place;
@@ -228,38 +266,90 @@ std::string point_line(const Point& point) {
     for (const std::string& f : point.flags) flags.push(f);
     value.set("flags", std::move(flags));
   }
+  for (const auto& [key, kept] : point.evidence) value.set(key, kept);
   return value.dump_line() + "\n";
 }
 
-void append_lines(const fs::path& path, const std::string& lines) {
-  if (fs::exists(path) && fs::file_size(path) > 0) {
-    const std::string text = read_bytes(path);
-    const std::string first = text.substr(0, text.find('\n'));
-    if (first.find(kPointsSchema) == std::string::npos)
-      throw InputError(path.string(),
-                       "is not a file of points: its first line does not name the schema " +
-                           in_quotes(kPointsSchema));
-    if (text.back() != '\n') {
-      const std::size_t whole = text.rfind('\n');
-      fs::resize_file(path, whole == std::string::npos ? 0 : whole + 1);
-    }
+std::string flag_line(const std::string& flag, std::size_t window, const std::string& note) {
+  JsonValue value = JsonValue::object();
+  value.set("flag", flag).set("window", static_cast<std::int64_t>(window)).set("note", note);
+  return value.dump_line() + "\n";
+}
+
+PointWriter::PointWriter(const fs::path& path)
+    : path_(path), synced_(std::chrono::steady_clock::now()) {
+  if (fs::is_directory(path)) throw InputError(path.string(), "is a folder; expected a file");
+  file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (file_ < 0) world_refused(path);
+  try {
+    if (::flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+      throw std::runtime_error(path.string() + ": another process is writing to it");
+    check_and_mend();
+  } catch (...) {
+    ::close(file_);
+    throw;
   }
-  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (file < 0) world_refused(path);
+}
+
+PointWriter::~PointWriter() {
+  if (file_ >= 0) ::close(file_);
+}
+
+void PointWriter::check_and_mend() {
+  // A pipe or a terminal has no lines of its own to check.
+  if (!fs::is_regular_file(path_) || fs::file_size(path_) == 0) return;
+  const std::string text = read_bytes(path_);
+  // As run_line() begins one. Cut off inside it, the file is a run that never came to its start.
+  const std::string beginning = std::string("{\"schema\":\"") + kPointsSchema;
+  const std::string first = text.substr(0, text.find('\n'));
+  if (first.find(kPointsSchema) == std::string::npos &&
+      (first.size() != text.size() || !beginning.starts_with(first)))
+    throw InputError(path_.string(),
+                     "is not a file of points: its first line does not name the schema " +
+                         in_quotes(kPointsSchema));
+  if (text.back() == '\n') return;
+  const std::size_t whole = text.rfind('\n');
+  fs::resize_file(path_, whole == std::string::npos ? 0 : whole + 1);
+  dropped_torn_line_ = true;
+}
+
+void PointWriter::add(const std::string& lines) {
+  ENSURE(file_ >= 0);
+  struct stat before {};
+  const bool can_undo = ::fstat(file_, &before) == 0 && S_ISREG(before.st_mode);
   std::size_t written = 0;
   while (written < lines.size()) {
-    const ssize_t n = ::write(file, lines.data() + written, lines.size() - written);
+    const ssize_t n = ::write(file_, lines.data() + written, lines.size() - written);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       const int reason = errno;
-      ::close(file);
+      // Leaves no half of a line; should that fail too, the next writer drops it.
+      [[maybe_unused]] const bool undone = can_undo && ::ftruncate(file_, before.st_size) == 0;
       errno = reason;
-      world_refused(path);
+      world_refused(path_);
     }
     written += static_cast<std::size_t>(n);
   }
-  const bool synced = ::fsync(file) == 0;
-  if (::close(file) != 0 || !synced) world_refused(path);
+  if (std::chrono::steady_clock::now() - synced_ >= std::chrono::seconds(1)) sync();
+}
+
+void PointWriter::sync() {
+  // What cannot be synced (a pipe) says EINVAL and has nothing to lose.
+  if (::fsync(file_) != 0 && errno != EINVAL && errno != EROFS) world_refused(path_);
+  synced_ = std::chrono::steady_clock::now();
+}
+
+void PointWriter::finish() {
+  ENSURE(file_ >= 0);
+  sync();
+  const int file = std::exchange(file_, -1);
+  if (::close(file) != 0) world_refused(path_);
+}
+
+void append_lines(const fs::path& path, const std::string& lines) {
+  PointWriter writer(path);
+  writer.add(lines);
+  writer.finish();
 }
 
 }  // namespace moesim

@@ -7,9 +7,14 @@
 //
 // A line with "schema" begins a run: all points below it, up to the next such line, share its
 // provenance. Points are never changed or averaged: a second measurement of a shape is a second
-// line, and the fit decides what to think of the two.
+// line, and the fit decides what to think of the two. What turns out about points after they were
+// written is a line of its own, for the 37 points that stand before it:
+//
+//   {"flag":"drift","window":37,"note":"gemm_fp8 m=4096 n=4096 k=7168 took 171.2 us, then 180.1"}
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -26,6 +31,10 @@ namespace moesim {
 
 inline constexpr const char* kPointsSchema = "moesim-points/1";
 
+// What else a point may carry: how well its results were checked, clocks and power while it ran,
+// the tiles the kernel used, a word on it.
+inline constexpr std::array<const char*, 4> kEvidence = {"check", "state", "plan", "note"};
+
 struct Timing {
   Seconds median;
   std::optional<Seconds> p10, p90;  // of the repeats
@@ -39,9 +48,10 @@ struct Point {
   std::int64_t sms = 0;              // SMs the kernel could use; 0: all of the GPU
   bool beside_communication = false;
   std::optional<Timing> cold, warm;  // inputs in HBM; inputs still in L2, or nobody knows
-  std::vector<std::string> flags;    // "drift", "throttled", ...: kept, not fitted
+  std::vector<std::string> flags;    // "drift", "throttled", "sentinel", ...: kept, not fitted
   std::size_t run = 0;               // index into PointFile::runs
   std::string place;                 // "file: line 12", for messages
+  JsonValue::Object evidence;        // of kEvidence, in its order: kept and written as it was
 
   const Timing& timing() const { return cold ? *cold : *warm; }  // the one that is fitted
 };
@@ -74,10 +84,36 @@ void refuse_impossible(const Point& point, const GpuSpec& gpu);
 // One line each, with its newline.
 std::string run_line(const PointRun& run);
 std::string point_line(const Point& point);
+// Flags the `window` points that were written last.
+std::string flag_line(const std::string& flag, std::size_t window, const std::string& note);
 
-// Adds lines to a file, creating it with its folder's permission if need be; every line is on disk
-// when it returns. Refuses (InputError) a file that is not of this schema and drops a torn last
-// line.
+// Adds lines to a file, creating it with its folder's permission if need be. Opening refuses
+// (InputError) a file that is not of this schema, refuses (std::runtime_error) one that another
+// process writes to, and drops a torn last line. Every line is in the file when add() returns, so
+// that a killed process leaves whole lines; it is on disk, against loss of power, a second later
+// and after finish().
+class PointWriter {
+ public:
+  explicit PointWriter(const std::filesystem::path& path);
+  PointWriter(const PointWriter&) = delete;
+  PointWriter& operator=(const PointWriter&) = delete;
+  ~PointWriter();  // closes; errors are seen by finish() alone
+
+  void add(const std::string& lines);
+  void finish();
+  bool dropped_torn_line() const { return dropped_torn_line_; }
+
+ private:
+  void check_and_mend();
+  void sync();
+
+  std::filesystem::path path_;
+  int file_ = -1;
+  bool dropped_torn_line_ = false;
+  std::chrono::steady_clock::time_point synced_;
+};
+
+// All in one: on disk when it returns.
 void append_lines(const std::filesystem::path& path, const std::string& lines);
 
 }  // namespace moesim

@@ -13,13 +13,19 @@ Loss inefficiency(const Op& op) {
 }  // namespace
 
 BlockCost cost_of(const OpList& ops, const CostModel& model, const SmShare& share) {
+  CostCache costs(model);
+  return cost_of(ops, costs, share);
+}
+
+BlockCost cost_of(const OpList& ops, CostCache& costs, const SmShare& share) {
+  const CostModel& model = costs.model();
   std::array<Seconds, kNumCategories> seconds{};
   BlockCost block;
   auto lose = [&](Loss loss, Seconds t) {
     block.seconds_by_loss[static_cast<std::size_t>(loss)] += t.in(s);
   };
   for (const Op& op : ops) {
-    const Cost cost = model.cost(op, share);
+    const Cost cost = costs.cost(op, share);
     seconds[static_cast<std::size_t>(op.category)] += cost.time;
     seconds[static_cast<std::size_t>(Category::launch_gap)] += model.gaps(op);
     block.seconds_by_origin[static_cast<std::size_t>(cost.origin)] += cost.time.in(s);

@@ -32,6 +32,7 @@ struct BlockCost {
       seconds_by_loss{};  // sums to duration less launch gaps and exposed communication
 };
 
+BlockCost cost_of(const OpList& ops, CostCache& costs, const SmShare& share);
 BlockCost cost_of(const OpList& ops, const CostModel& model, const SmShare& share);
 
 }  // namespace moesim

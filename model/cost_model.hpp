@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 
 #include "model/op.hpp"
 #include "model/profile.hpp"
@@ -24,6 +25,7 @@ inline constexpr std::array<const char*, kNumOrigins> kOriginNames = {
 struct Cost {
   Seconds time;  // all launches of the operation, launch gaps not included
   Origin origin = Origin::roofline;
+  double log_error = 0;  // half-width of the 90 % interval of log(time)
 };
 
 struct SmShare {
@@ -33,8 +35,8 @@ struct SmShare {
 
 class CostModel {
  public:
-  // `gpu` is the GPU to predict. When it is not the profile's own, efficiencies carry over to its
-  // datasheet peaks and every origin becomes `extrapolated` (is_derived()).
+  // `gpu` is the GPU to predict. When it is not the profile's own, the profile is carried over
+  // (model/profile_transfer) and every origin becomes `extrapolated` (is_derived()).
   CostModel(const Profile& profile, const GpuSpec& gpu);
 
   Cost cost(const Op& op, const SmShare& share) const;
@@ -48,25 +50,45 @@ class CostModel {
   const GpuSpec& gpu() const { return gpu_; }
 
  private:
-  Cost gemm_cost(const Op& op, const SmShare& share) const;
-  Cost attention_cost(const Op& op, const SmShare& share) const;
-  Cost memory_cost(const Op& op, const SmShare& share) const;
+  // One launch, before anything runs beside it.
+  struct Estimate {
+    Seconds time;
+    Origin origin = Origin::interpolated;
+    double distance = 0;  // octaves beyond what was measured
+  };
+  Estimate gemm_estimate(const Op& op,
+                         Kernel measured_as,
+                         const GemmModel& model,
+                         const SmShare& share) const;
+  Estimate attention_estimate(const Op& op,
+                              const AttentionModel& model,
+                              const SmShare& share) const;
+  Estimate decode_estimate(const Op& op, const DecodeModel& model, const SmShare& share) const;
+  Estimate memory_estimate(const Op& op, const MemoryModel& model, const SmShare& share) const;
+  const GemmModel* gemm_model(Kernel kernel) const;
   FlopRate peak(Kernel kernel) const;
 
   Profile profile_;
   GpuSpec gpu_;
   bool derived_;
-  bool same_compute_;  // the datasheets agree on everything but links: measured points hold as they
-                       // are
 };
 
-// Seconds of one GEMM launch by the form above GemmModel; exposed for tests and for the profile's
-// error figures.
-Seconds gemm_time(const GemmModel& model,
-                  FlopRate peak,
-                  const GpuSpec& gpu,
-                  const GemmShape& shape,
-                  double in_bytes,
-                  std::int64_t sms);
+// Costs that a caller asks for again and again: thousands of ranks share some hundred shapes. One
+// for each thread. Operations with rows per expert are not remembered.
+class CostCache {
+ public:
+  explicit CostCache(const CostModel& model) : model_(model) {}
+  Cost cost(const Op& op, const SmShare& share);
+  const CostModel& model() const { return model_; }
+
+ private:
+  // All that a cost depends on.
+  using Key = std::array<std::uint64_t, 16>;
+  struct Hash {
+    std::size_t operator()(const Key& key) const;
+  };
+  const CostModel& model_;
+  std::unordered_map<Key, Cost, Hash> costs_;
+};
 
 }  // namespace moesim

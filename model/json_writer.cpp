@@ -21,6 +21,7 @@ namespace moesim {
 // Appends one value to `out`; `pointer` is where it stands, for the message about a NaN.
 struct JsonDumper {
   bool pretty = false;
+  std::size_t width = 0;  // arrays and objects that fit are written on one line; 0: none is
   std::string out;
   std::string pointer;
 
@@ -60,7 +61,20 @@ struct JsonDumper {
     }
   }
 
+  // Whether `value` was short enough for the line it begins on.
+  template <class Value>
+  bool dump_in_line(const Value& value, std::size_t depth) {
+    if (width == 0 || value.empty()) return false;
+    JsonDumper line;
+    line.pointer = pointer;
+    line.dump_one(value, 0);
+    if (2 * depth + line.out.size() > width) return false;
+    out += line.out;
+    return true;
+  }
+
   void dump_one(const JsonValue::Array& items, std::size_t depth) {
+    if (dump_in_line(items, depth)) return;
     out += '[';
     const std::size_t parent = pointer.size();
     for (std::size_t i = 0; i < items.size(); ++i) {
@@ -74,6 +88,7 @@ struct JsonDumper {
   }
 
   void dump_one(const JsonValue::Object& members, std::size_t depth) {
+    if (dump_in_line(members, depth)) return;
     out += '{';
     const std::size_t parent = pointer.size();
     for (std::size_t i = 0; i < members.size(); ++i) {
@@ -147,9 +162,18 @@ std::optional<double> JsonValue::number_at(const std::string& pointer) const {
 }
 
 std::string JsonValue::dump() const {
-  JsonDumper dumper{/*pretty=*/true, {}, {}};
+  JsonDumper dumper;
+  dumper.pretty = true;
   dumper.dump(*this, 0);
   return dumper.out + "\n";
+}
+
+std::string JsonValue::dump_wrapped(std::size_t width) const {
+  JsonDumper dumper;
+  dumper.pretty = true;
+  dumper.width = width;
+  dumper.dump(*this, 0);
+  return dumper.out + '\n';
 }
 
 std::string JsonValue::dump_line() const {

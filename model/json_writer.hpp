@@ -43,6 +43,8 @@ class JsonValue {
   // back exactly. A NaN or infinity anywhere throws std::logic_error that names its place: it must
   // not become null.
   std::string dump() const;
+  // The same, but what fits into `width` columns stands on one line: files that people read too.
+  std::string dump_wrapped(std::size_t width) const;
   std::string dump_line() const;  // the same on one line, no newline
 
  private:

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "model/kernel_model.hpp"
 #include "model/units.hpp"
 
 namespace moesim {
@@ -16,6 +17,7 @@ enum class Kernel : std::uint8_t {
   gemm_fp8,        // 1x128 activations times 128x128 weights, BF16 out; forward and input gradient
   gemm_fp8_wgrad,  // 1x128 times 1x128, accumulates into FP32
   gemm_bf16,
+  grouped_gemm_fp8,  // of several experts at once; costed as gemm_fp8 where a profile has no own
   attention_forward,
   attention_backward,
   attention_decode,  // absorbed latent attention, one query token
@@ -48,6 +50,7 @@ inline constexpr std::array<std::string_view, kNumKernels> kKernelNames = {
     "gemm_fp8",
     "gemm_fp8_wgrad",
     "gemm_bf16",
+    "grouped_gemm_fp8",
     "attention_forward",
     "attention_backward",
     "attention_decode",
@@ -128,12 +131,13 @@ struct Op {
   Pass pass = Pass::forward;
   double launches =
       1;  // kernels of this shape, one after the other; below 1 for a kernel that runs now and then
-  GemmShape
-      gemm;  // GEMM kernels; for attention {tokens, query-key head width, value head width, heads}
+  GemmShape gemm;        // GEMM kernels
   Flop flops;            // of all launches together
   Bytes bytes;           // minimal HBM traffic of one launch
   double out_bytes = 0;  // BF16 GEMMs: moved per result element (2, 4, or 8 to accumulate); 0: as
                          // the profile's kernel does
+  AttentionShape attention;          // attention kernels
+  std::vector<std::int64_t> counts;  // grouped GEMM: rows per expert; empty: even
 };
 
 using OpList = std::vector<Op>;

@@ -32,8 +32,7 @@ StageParameters stage_parameters(const ModelSpec& m,
       case LayerKind::moe:
         p.other += static_cast<double>(attention_parameters(m) + layer_norm_parameters(m) +
                                        gate_parameters(m) + shared_expert_parameters(m));
-        p.expert += static_cast<double>(local_experts) *
-                    static_cast<double>(expert_parameters(m));
+        p.expert += static_cast<double>(local_experts) * static_cast<double>(expert_parameters(m));
         break;
     }
   }
@@ -102,7 +101,8 @@ RankMemory training_memory(const ModelSpec& m,
   const auto layers = stage_layers(plan, m);
   StageParameters params;
   for (const std::int64_t st : stages) {
-    const StageParameters p = stage_parameters(m, layers[static_cast<std::size_t>(st)], s.local_experts);
+    const StageParameters p =
+        stage_parameters(m, layers[static_cast<std::size_t>(st)], s.local_experts);
     params.expert += p.expert;
     params.other += p.other;
   }

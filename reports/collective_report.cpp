@@ -1,6 +1,7 @@
 #include "reports/collective_report.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "reports/format.hpp"
 
@@ -29,6 +30,20 @@ std::vector<std::string> refusal_notes(const CollectiveComparison& c) {
   return notes;
 }
 
+std::string measured_text(const CollectiveComparison& c) {
+  return format_seconds(group_time(*c.fit, c.bytes.in(B)).in(s));
+}
+
+// One group alone, as the profile's points had it.
+void add_measured(const CollectiveComparison& c, std::vector<std::string>& notes) {
+  if (c.fit == nullptr) return;
+  const double error = std::log1p(c.fit->error.inside);
+  const Seconds t = group_time(*c.fit, c.bytes.in(B));
+  notes.push_back("Measured on this geometry: " + measured_text(c) + " (" +
+                  format_seconds((std::exp(-error) * t).in(s)) + " to " +
+                  format_seconds((std::exp(error) * t).in(s)) + "). " + c.fit->source + ".");
+}
+
 Section section_of(const CollectiveBench& bench, const CollectiveComparison& c) {
   const bool several = bench.groups.gpus.size() > 1;
   Section section{std::string(c.kind) + " of " + format_bytes(c.bytes), {}, {}, {}};
@@ -52,6 +67,7 @@ Section section_of(const CollectiveBench& bench, const CollectiveComparison& c) 
   }
   if (!c.measured.empty()) section.tables.push_back(std::move(table));
   section.notes = refusal_notes(c);
+  add_measured(c, section.notes);
   return section;
 }
 
@@ -63,6 +79,9 @@ Section section_by_size(const std::vector<CollectiveComparison>& sizes) {
   for (const CollectiveMeasurement& m : first.measured)
     table.columns.emplace_back(name_of(m.spec.algorithm));
   table.columns.insert(table.columns.end(), {"fastest", "its busbw (GB/s)"});
+  const bool measured = std::any_of(
+      sizes.begin(), sizes.end(), [](const CollectiveComparison& c) { return c.fit != nullptr; });
+  if (measured) table.columns.emplace_back("measured");
   for (const CollectiveComparison& c : sizes) {
     std::vector<std::string>& row = table.rows.emplace_back();
     row.push_back(format_bytes(c.bytes));
@@ -74,6 +93,7 @@ Section section_by_size(const std::vector<CollectiveComparison>& sizes) {
       bandwidth = per_second(bus_bandwidth(m));
     }
     row.insert(row.end(), {fastest, bandwidth});
+    if (measured) row.push_back(c.fit != nullptr ? measured_text(c) : "-");
   }
   if (!first.measured.empty()) section.tables.push_back(std::move(table));
   section.notes = refusal_notes(first);
@@ -163,9 +183,16 @@ Report collective_report(const CollectiveBench& bench,
 }
 
 JsonValue collective_json(const CollectiveBench& bench, const CollectiveComparisons& kinds) {
-  JsonValue rows = JsonValue::array(), refused = JsonValue::array();
+  JsonValue rows = JsonValue::array(), refused = JsonValue::array(), fits = JsonValue::array();
   for (const std::vector<CollectiveComparison>& sizes : kinds) {
-    for (const CollectiveComparison& c : sizes)
+    for (const CollectiveComparison& c : sizes) {
+      if (c.fit != nullptr)
+        fits.push(JsonValue::object()
+                      .set("kind", c.kind)
+                      .set("buffer_bytes", c.bytes.in(B))
+                      .set("time_s", group_time(*c.fit, c.bytes.in(B)).in(s))
+                      .set("error_pct", 100 * c.fit->error.inside)
+                      .set("source", c.fit->source));
       for (const CollectiveMeasurement& m : c.measured)
         rows.push(JsonValue::object()
                       .set("kind", c.kind)
@@ -182,6 +209,7 @@ JsonValue collective_json(const CollectiveBench& bench, const CollectiveComparis
                       .set("bus_bandwidth_bytes_per_s", bus_bandwidth(m).in(B_per_s))
                       .set("busiest_nic_bytes", m.busiest_nic.in(B))
                       .set("is_fastest", c.is_fastest(m)));
+    }
     for (const auto& [algorithm, reason] : sizes.front().refused)
       refused.push(JsonValue::object()
                        .set("kind", sizes.front().kind)
@@ -203,6 +231,7 @@ JsonValue collective_json(const CollectiveBench& bench, const CollectiveComparis
       .set("fabric_blocks", bench.blocks.empty() ? JsonValue() : JsonValue(bench.blocks))
       .set("has_size_regimes", bench.scenario.profile.collectives.has_value())
       .set("rows", std::move(rows))
+      .set("measured", std::move(fits))
       .set("refused", std::move(refused))
       .set("warnings", std::move(warnings));
 }

@@ -40,6 +40,7 @@ struct CollectiveComparison {
   Bytes bytes;
   std::vector<CollectiveMeasurement> measured;
   std::vector<std::pair<std::string, std::string>> refused;  // algorithm and reason
+  const GroupFit* fit = nullptr;  // of the profile, when it was measured on this geometry and size
   bool is_fastest(const CollectiveMeasurement& m) const;
 };
 

@@ -163,26 +163,27 @@ double gemm_rate(const FormulaInputs& in, const Scenario* given) {
       in.whole("weight_gradient") != 0 ? Kernel::gemm_fp8_wgrad : Kernel::gemm_fp8;
   const double flops = 2.0 * static_cast<double>(shape.m) * static_cast<double>(shape.n) *
                        static_cast<double>(shape.k);
-  const Op op{"", kernel, Category::moe_gemm, Pass::forward, 1, shape, flops * FLOP, Bytes(), 0};
+  Op op;
+  op.kernel = kernel;
+  op.gemm = shape;
+  op.flops = flops * FLOP;
   const CostModel model(sc.profile, sc.cluster.gpu);
   return (op.flops / model.cost(op, {in.whole("sms"), in.whole("beside_communication") != 0}).time)
       .in(FLOP_per_s);
 }
 
+// Of causal attention with heads of 192/128 over one sequence, beside communication.
 double attention_rate(const FormulaInputs& in, const Scenario* given) {
   const Scenario& sc = needed(given, in);
-  const double flops = in.number("flops");
-  const Kernel kernel =
-      in.whole("backward") != 0 ? Kernel::attention_backward : Kernel::attention_forward;
-  const Op op{"",
-              kernel,
-              Category::attention,
-              Pass::forward,
-              1,
-              {1, 192, 128, 1},
-              flops * FLOP,
-              Bytes(),
-              0};
+  const bool backward = in.whole("backward") != 0;
+  Op op;
+  op.kernel = backward ? Kernel::attention_backward : Kernel::attention_forward;
+  op.attention = {1, in.whole("seq"), 0, in.whole("heads"), 192, 128};
+  const AttentionShape& x = op.attention;
+  const auto seq = static_cast<double>(x.seq);
+  const double width = static_cast<double>(backward ? 3 * x.qk_head_dim + 2 * x.v_head_dim
+                                                    : x.qk_head_dim + x.v_head_dim);
+  op.flops = seq * seq * static_cast<double>(x.heads) * width * FLOP;
   const CostModel model(sc.profile, sc.cluster.gpu);
   return (op.flops / model.cost(op, {in.whole("sms"), true}).time).in(FLOP_per_s);
 }
@@ -200,15 +201,11 @@ DecodeWork decode_attention(const FormulaInputs& in, const Scenario* given) {
   const double cached = in.number("batch") * in.number("kv_len");
   w.flops = 2 * cached * in.number("heads") * (576 + 512) * FLOP;
   w.bytes = cached * 576 * 2 * B;
-  const Op op{"",
-              Kernel::attention_decode,
-              Category::attention,
-              Pass::forward,
-              1,
-              {1, 576, 512, in.whole("heads")},
-              w.flops,
-              w.bytes,
-              0};
+  Op op;
+  op.kernel = Kernel::attention_decode;
+  op.attention = {in.whole("batch"), 1, in.whole("kv_len"), in.whole("heads"), 576, 512};
+  op.flops = w.flops;
+  op.bytes = w.bytes;
   w.time = CostModel(sc.profile, sc.cluster.gpu).cost(op, {sc.cluster.gpu.num_sms, false}).time;
   return w;
 }

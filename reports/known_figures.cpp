@@ -44,6 +44,20 @@ void read_origin(ObjectReader& reader, KnownFigure& f) {
   from.finish();
 }
 
+// The weighted sum of values that the figure names in a document.
+double value_in(const JsonValue& document, const KnownFigure& f) {
+  double value = 0;
+  for (const auto& [pointer, weight] : f.terms) {
+    const auto found = document.number_at(pointer);
+    if (!found)
+      throw InputError(
+          f.file + "/from/value",
+          "no number at \"" + pointer + "\" of " + (f.scenario.empty() ? f.model : f.scenario));
+    value += weight * *found;
+  }
+  return value;
+}
+
 }  // namespace
 
 const char* role_name(FigureRole role) {
@@ -97,23 +111,39 @@ std::vector<KnownFigure> read_known_figures(const fs::path& folder) {
 FigureEvaluator::FigureEvaluator(fs::path scenario_folder, int num_threads)
     : folder_(std::move(scenario_folder)), num_threads_(num_threads) {}
 
-void FigureEvaluator::add_run(const std::string& scenario, JsonValue document) {
-  runs_.emplace(scenario, std::move(document));
+void FigureEvaluator::add_run(const std::string& name,
+                              const Scenario& scenario,
+                              const RunResult& run,
+                              const std::optional<Uncertainty>& uncertainty) {
+  WithEnds<JsonValue> documents;
+  documents.base = run_json(scenario, run, {});
+  if (uncertainty)
+    for (const auto& [fast, slow] : uncertainty->ends)
+      documents.ends.push_back({run_json(scenario, fast, {}), run_json(scenario, slow, {})});
+  runs_.emplace(name, std::move(documents));
 }
 
-const Scenario& FigureEvaluator::scenario_of(const std::string& name) {
+auto FigureEvaluator::scenario_of(const std::string& name) -> const WithEnds<Scenario>& {
   auto it = scenarios_.find(name);
-  if (it == scenarios_.end()) it = scenarios_.emplace(name, read_scenario(folder_ / name)).first;
+  if (it == scenarios_.end()) {
+    WithEnds<Scenario> scenario{read_scenario(folder_ / name), {}};
+    for (const ErrorSource& source : error_sources(scenario.base))
+      scenario.ends.push_back(
+          {perturbed(scenario.base, source, -1), perturbed(scenario.base, source, 1)});
+    it = scenarios_.emplace(name, std::move(scenario)).first;
+  }
   return it->second;
 }
 
-const JsonValue& FigureEvaluator::run_of(const std::string& name) {
+auto FigureEvaluator::run_of(const std::string& name) -> const WithEnds<JsonValue>& {
   auto it = runs_.find(name);
   if (it == runs_.end()) {
-    const Scenario& scenario = scenario_of(name);
+    const Scenario& scenario = scenario_of(name).base;
     RunOptions options;
     options.simulation.num_threads = num_threads_;
-    it = runs_.emplace(name, run_json(scenario, run_scenario(scenario, options))).first;
+    const RunResult run = run_scenario(scenario, options);
+    add_run(name, scenario, run, uncertainty_of(scenario, run, num_threads_));
+    it = runs_.find(name);
   }
   return it->second;
 }
@@ -126,24 +156,36 @@ const JsonValue& FigureEvaluator::model_of(const std::string& name) {
 }
 
 KnownRow FigureEvaluator::evaluate(const KnownFigure& f) {
-  KnownRow row{f, std::nullopt, std::nullopt, true};
+  KnownRow row{f, std::nullopt, std::nullopt, std::nullopt, true};
   if (!f.unpredicted.empty()) return row;
-  double value = 0;
+  EndValues ends;
   if (!f.formula.empty()) {
-    const Scenario* scenario = f.scenario.empty() ? nullptr : &scenario_of(f.scenario);
-    value = evaluate_formula(f.formula, FormulaInputs(f.inputs, f.file), scenario);
-  } else {
-    const JsonValue& document = f.scenario.empty() ? model_of(f.model) : run_of(f.scenario);
-    for (const auto& [pointer, weight] : f.terms) {
-      const auto found = document.number_at(pointer);
-      if (!found)
-        throw InputError(
-            f.file + "/from/value",
-            "no number at \"" + pointer + "\" of " + (f.scenario.empty() ? f.model : f.scenario));
-      value += weight * *found;
+    const FormulaInputs inputs(f.inputs, f.file);
+    if (f.scenario.empty()) {
+      row.predicted = evaluate_formula(f.formula, inputs, nullptr);
+    } else {
+      const auto& scenario = scenario_of(f.scenario);
+      const auto value = [&](const Scenario& s) { return evaluate_formula(f.formula, inputs, &s); };
+      row.predicted = value(scenario.base);
+      if (f.role != FigureRole::definition)
+        for (const auto& [fast, slow] : scenario.ends) ends.push_back({value(fast), value(slow)});
     }
+  } else if (f.scenario.empty()) {
+    row.predicted = value_in(model_of(f.model), f);
+  } else {
+    const auto& run = run_of(f.scenario);
+    row.predicted = value_in(run.base, f);
+    if (f.role != FigureRole::definition)
+      for (const auto& [fast, slow] : run.ends)
+        ends.push_back({value_in(fast, f), value_in(slow, f)});
   }
-  row.predicted = value * f.scale;
+  *row.predicted *= f.scale;
+  for (auto& [fast, slow] : ends) {
+    fast *= f.scale;
+    slow *= f.scale;
+  }
+  const Interval interval = combined(*row.predicted, ends);
+  if (interval.low < interval.high) row.interval = interval;
   row.error_pct = f.known != 0 ? 100 * (*row.predicted / f.known - 1) : 100 * *row.predicted;
   row.within_tolerance = std::abs(*row.error_pct) <= f.tolerance_pct;
   return row;

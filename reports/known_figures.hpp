@@ -22,6 +22,7 @@
 #include "model/json_reader.hpp"
 #include "model/json_writer.hpp"
 #include "model/scenario.hpp"
+#include "sim/uncertainty.hpp"
 
 namespace moesim {
 
@@ -46,7 +47,8 @@ struct KnownFigure {
 
 struct KnownRow {
   KnownFigure figure;
-  std::optional<double> predicted;  // in the figure's unit
+  std::optional<double> predicted;   // in the figure's unit
+  std::optional<Interval> interval;  // of the prediction, 90 %; none where no profile is in it
   std::optional<double> error_pct;
   bool within_tolerance = true;
 };
@@ -54,22 +56,32 @@ struct KnownRow {
 // All figures below `folder`/published and `folder`/measured, ordered by file name and position.
 std::vector<KnownFigure> read_known_figures(const std::filesystem::path& folder);
 
-// Evaluates figures; each scenario is simulated once, on `num_threads` threads.
+// Evaluates figures; each scenario is simulated once, and once more at both ends of every source of
+// error (sim/uncertainty), on `num_threads` threads.
 class FigureEvaluator {
  public:
   FigureEvaluator(std::filesystem::path scenario_folder, int num_threads);
   KnownRow evaluate(const KnownFigure& figure);
-  // Gives the evaluator the document of a run it need not repeat.
-  void add_run(const std::string& scenario, JsonValue document);
+  // Gives the evaluator a run it need not repeat.
+  void add_run(const std::string& name,
+               const Scenario& scenario,
+               const RunResult& run,
+               const std::optional<Uncertainty>& uncertainty);
 
  private:
-  const Scenario& scenario_of(const std::string& scenario);
-  const JsonValue& run_of(const std::string& scenario);
+  template <class T>
+  struct WithEnds {
+    T base;
+    std::vector<std::array<T, 2>> ends;  // [source][fast, slow]
+  };
+  const WithEnds<Scenario>& scenario_of(const std::string& scenario);
+  const WithEnds<JsonValue>& run_of(const std::string& scenario);
   const JsonValue& model_of(const std::string& model);
   std::filesystem::path folder_;
   int num_threads_;
-  std::map<std::string, Scenario> scenarios_;
-  std::map<std::string, JsonValue> runs_, models_;
+  std::map<std::string, WithEnds<Scenario>> scenarios_;
+  std::map<std::string, WithEnds<JsonValue>> runs_;
+  std::map<std::string, JsonValue> models_;
 };
 
 }  // namespace moesim

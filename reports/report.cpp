@@ -12,6 +12,7 @@ using SectionBuilder = std::optional<Section> (*)(const ReportInput&);
 constexpr SectionBuilder kOrder[] = {summary_section,
                                      published_section,
                                      gap_section,
+                                     uncertainty_section,
                                      variants_section,
                                      run_section,
                                      breakdown_section,
@@ -57,9 +58,7 @@ void write_table(const Table& table, std::ostream& out) {
 Report make_report(const ReportInput& input) {
   Report report;
   report.title = input.scenario.name;
-  const char* kind = input.scenario.profile.kind == ProfileKind::measured    ? "measured"
-                     : input.scenario.profile.kind == ProfileKind::published ? "published"
-                                                                             : "synthetic";
+  const char* kind = kProfileKinds[static_cast<std::size_t>(input.scenario.profile.kind)];
   report.facts = {
       {"scenario", input.scenario.description},
       {"scenario hash", input.scenario.hash},

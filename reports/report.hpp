@@ -10,6 +10,7 @@
 #include "model/scenario.hpp"
 #include "reports/known_figures.hpp"
 #include "sim/run.hpp"
+#include "sim/uncertainty.hpp"
 
 namespace moesim {
 
@@ -42,6 +43,7 @@ struct VariantResult {
 struct ReportInput {
   const Scenario& scenario;
   const RunResult& run;
+  const std::optional<Uncertainty>& uncertainty;
   std::vector<KnownRow> known;  // published figures that speak to this scenario
   std::vector<VariantResult> variants;
 };
@@ -50,7 +52,10 @@ Report make_report(const ReportInput& input);
 
 void write_markdown(const Report& report, std::ostream& out);
 
-// The document `moesim run --json` prints (docs/run-json.md).
-JsonValue run_json(const Scenario& scenario, const RunResult& run);
+// The document `moesim run --json` prints (docs/run-json.md). Without an uncertainty it has no
+// intervals.
+JsonValue run_json(const Scenario& scenario,
+                   const RunResult& run,
+                   const std::optional<Uncertainty>& uncertainty);
 
 }  // namespace moesim

@@ -45,9 +45,91 @@ JsonValue phase_json(const PhaseResult& r) {
   return item;
 }
 
+JsonValue metrics_json(const Scenario& scenario, const RunResult& run) {
+  const PhaseResult& main = run.phases.front();
+  const double gpus = static_cast<double>(scenario.cluster.num_gpus());
+  Bytes peak;
+  for (const RankMemory& rank : main.memory) peak = std::max(peak, rank.total());
+  JsonValue metrics = JsonValue::object();
+  metrics.set("step_time_s", main.step_time.in(s));
+  metrics.set("tokens_per_step", static_cast<double>(main.phase.seq_len * main.phase.batch));
+  metrics.set("tokens_per_s", main.tokens_per_s);
+  metrics.set("tokens_per_s_per_gpu", main.tokens_per_s_per_gpu);
+  metrics.set("tokens_per_day", main.tokens_per_s * 86400);
+  metrics.set("flops_per_token_causal", main.flops_causal.training().in(FLOP));
+  metrics.set("flops_per_token_noncausal", main.flops_non_causal.training().in(FLOP));
+  metrics.set("flops_per_s_per_gpu_causal", main.flops_per_s_per_gpu_causal);
+  metrics.set("flops_per_s_per_gpu_noncausal", main.flops_per_s_per_gpu_non_causal);
+  metrics.set("mfu_causal", main.mfu_causal);
+  metrics.set("mfu_noncausal", main.mfu_non_causal);
+  metrics.set("bubble_s", main.phase_s[static_cast<std::size_t>(SchedulePhase::bubble)]);
+  metrics.set("gpu_hours", run.gpu_hours);
+  metrics.set("gpu_hours_first_phase", run.gpu_hours_simulated_main);
+  metrics.set("gpu_hours_per_trillion_tokens", gpus * 1e12 / main.tokens_per_s / 3600);
+  metrics.set("cost_usd", run.cost_usd);
+  metrics.set("cost_first_phase_usd",
+              (scenario.cluster.price * (run.gpu_hours_simulated_main * hour)).in(USD));
+  metrics.set("memory_peak_bytes", peak.in(B));
+  metrics.set("memory_peak_share_of_hbm", peak / scenario.cluster.gpu.hbm);
+  metrics.set("fits_in_memory", main.fits ? 1 : 0);
+  metrics.set("nodes_per_token", main.step.nodes_per_token);
+  metrics.set("ranks_per_token", main.step.ranks_per_token);
+  metrics.set("rank_rows_max_over_mean", main.step.max_over_mean_rows);
+  const NetworkContention& contention = main.step.contention;
+  metrics.set("network_slowdown_dispatch", contention.dispatch);
+  metrics.set("network_slowdown_combine", contention.combine);
+  metrics.set("network_slowdown_send", contention.send);
+  metrics.set("network_slowdown_dense_ring", contention.dense_ring);
+  metrics.set("network_slowdown_expert_ring", contention.expert_ring);
+  return metrics;
+}
+
+// What the profile decides.
+constexpr const char* kWithInterval[] = {"step_time_s",
+                                         "tokens_per_s",
+                                         "tokens_per_s_per_gpu",
+                                         "tokens_per_day",
+                                         "flops_per_s_per_gpu_causal",
+                                         "flops_per_s_per_gpu_noncausal",
+                                         "mfu_causal",
+                                         "mfu_noncausal",
+                                         "bubble_s",
+                                         "gpu_hours",
+                                         "gpu_hours_first_phase",
+                                         "gpu_hours_per_trillion_tokens",
+                                         "cost_usd",
+                                         "cost_first_phase_usd"};
+
+JsonValue intervals_json(const Scenario& scenario,
+                         const RunResult& run,
+                         const Uncertainty& uncertainty) {
+  JsonValue object = JsonValue::object();
+  for (const std::string key : kWithInterval) {
+    const Interval interval = interval_of(run, uncertainty, [&](const RunResult& end) {
+      return metrics_json(scenario, end).number_at("/" + key).value();
+    });
+    object.set(key, JsonValue::array().push(interval.low).push(interval.high));
+  }
+  return object;
+}
+
+JsonValue sources_json(const Uncertainty& uncertainty) {
+  JsonValue list = JsonValue::array();
+  for (const SourceEffect& effect : uncertainty.effects)
+    list.push(JsonValue::object()
+                  .set("source", effect.source)
+                  .set("half_width_pct", 100 * effect.half_width)
+                  .set("step_time_effect_s",
+                       JsonValue::array().push(effect.faster.in(s)).push(effect.slower.in(s)))
+                  .set("basis", effect.basis));
+  return list;
+}
+
 }  // namespace
 
-JsonValue run_json(const Scenario& scenario, const RunResult& run) {
+JsonValue run_json(const Scenario& scenario,
+                   const RunResult& run,
+                   const std::optional<Uncertainty>& uncertainty) {
   const PhaseResult& main = run.phases.front();
   JsonValue doc = JsonValue::object();
   doc.set("schema_version", 1);
@@ -57,42 +139,13 @@ JsonValue run_json(const Scenario& scenario, const RunResult& run) {
   doc.set("feasible", run.feasible);
 
   JsonValue metrics = JsonValue::object();
-  if (main.refusal.empty()) {
-    const double gpus = static_cast<double>(scenario.cluster.num_gpus());
-    Bytes peak;
-    for (const RankMemory& rank : main.memory) peak = std::max(peak, rank.total());
-    metrics.set("step_time_s", main.step_time.in(s));
-    metrics.set("tokens_per_step", static_cast<double>(main.phase.seq_len * main.phase.batch));
-    metrics.set("tokens_per_s", main.tokens_per_s);
-    metrics.set("tokens_per_s_per_gpu", main.tokens_per_s_per_gpu);
-    metrics.set("tokens_per_day", main.tokens_per_s * 86400);
-    metrics.set("flops_per_token_causal", main.flops_causal.training().in(FLOP));
-    metrics.set("flops_per_token_noncausal", main.flops_non_causal.training().in(FLOP));
-    metrics.set("flops_per_s_per_gpu_causal", main.flops_per_s_per_gpu_causal);
-    metrics.set("flops_per_s_per_gpu_noncausal", main.flops_per_s_per_gpu_non_causal);
-    metrics.set("mfu_causal", main.mfu_causal);
-    metrics.set("mfu_noncausal", main.mfu_non_causal);
-    metrics.set("bubble_s", main.phase_s[static_cast<std::size_t>(SchedulePhase::bubble)]);
-    metrics.set("gpu_hours", run.gpu_hours);
-    metrics.set("gpu_hours_first_phase", run.gpu_hours_simulated_main);
-    metrics.set("gpu_hours_per_trillion_tokens", gpus * 1e12 / main.tokens_per_s / 3600);
-    metrics.set("cost_usd", run.cost_usd);
-    metrics.set("cost_first_phase_usd",
-                (scenario.cluster.price * (run.gpu_hours_simulated_main * hour)).in(USD));
-    metrics.set("memory_peak_bytes", peak.in(B));
-    metrics.set("memory_peak_share_of_hbm", peak / scenario.cluster.gpu.hbm);
-    metrics.set("fits_in_memory", main.fits ? 1 : 0);
-    metrics.set("nodes_per_token", main.step.nodes_per_token);
-    metrics.set("ranks_per_token", main.step.ranks_per_token);
-    metrics.set("rank_rows_max_over_mean", main.step.max_over_mean_rows);
-    const NetworkContention& contention = main.step.contention;
-    metrics.set("network_slowdown_dispatch", contention.dispatch);
-    metrics.set("network_slowdown_combine", contention.combine);
-    metrics.set("network_slowdown_send", contention.send);
-    metrics.set("network_slowdown_dense_ring", contention.dense_ring);
-    metrics.set("network_slowdown_expert_ring", contention.expert_ring);
-  }
+  if (main.refusal.empty()) metrics = metrics_json(scenario, run);
   doc.set("metrics", std::move(metrics));
+  if (uncertainty) {
+    doc.set("intervals", intervals_json(scenario, run, *uncertainty));
+    doc.set("intervals_from", uncertainty->from_balanced ? "balanced_routing" : "this_run");
+    doc.set("uncertainty", sources_json(*uncertainty));
+  }
   if (main.refusal.empty()) {
     doc.set("breakdown", flat(kCategoryNames, main.category_s));
     doc.set("phases", flat(kSchedulePhaseNames, main.phase_s));

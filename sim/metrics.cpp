@@ -55,10 +55,9 @@ std::vector<WaterfallLine> waterfall(const Scenario& scenario, const PhaseResult
 
 }  // namespace
 
-void measure(const Scenario& scenario, PhaseResult& r) {
+void measure_rates(const Scenario& scenario, PhaseResult& r) {
   const TrainingPhase& phase = r.phase;
   const auto gpus = static_cast<double>(scenario.cluster.num_gpus());
-  r.step_time = to_seconds(r.step.timeline.step);
   const auto step_tokens = static_cast<double>(phase.seq_len * phase.batch);
   r.num_steps = phase.tokens / step_tokens;
   r.tokens_per_s = step_tokens / r.step_time.in(s);
@@ -73,7 +72,12 @@ void measure(const Scenario& scenario, PhaseResult& r) {
   r.mfu_causal = r.flops_per_s_per_gpu_causal / scenario.cluster.gpu.peak_bf16.in(FLOP_per_s);
   r.mfu_non_causal =
       r.flops_per_s_per_gpu_non_causal / scenario.cluster.gpu.peak_bf16.in(FLOP_per_s);
+}
 
+void measure(const Scenario& scenario, PhaseResult& r) {
+  const TrainingPhase& phase = r.phase;
+  r.step_time = to_seconds(r.step.timeline.step);
+  measure_rates(scenario, r);
   const auto& ranks = r.step.timeline.ranks;
   const auto n = static_cast<double>(ranks.size());
   const double first = static_cast<double>(

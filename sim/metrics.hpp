@@ -57,5 +57,7 @@ struct RunResult {
 
 // Everything derived from the step; `result.step`, `phase` and `memory` are set.
 void measure(const Scenario& scenario, PhaseResult& result);
+// Only what follows from the step time, which is set: steps, rates, hours, MFU.
+void measure_rates(const Scenario& scenario, PhaseResult& result);
 
 }  // namespace moesim

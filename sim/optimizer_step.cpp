@@ -30,18 +30,13 @@ std::vector<OptimizerTimes> optimizer_times(const Scenario& scenario,
       std::min(plan.num_ep_groups(), std::max<std::int64_t>(1, cluster.gpus_per_node / plan.ep));
   const SmShare all_sms{cluster.gpu.num_sms, false};
   auto stream = [&](double bytes) {
-    return model
-        .cost({"optimizer",
-               Kernel::elementwise,
-               Category::optimizer,
-               Pass::weight_grad,
-               1,
-               {},
-               Flop(),
-               bytes * B,
-               0},
-              all_sms)
-        .time;
+    Op op;
+    op.name = "optimizer";
+    op.kernel = Kernel::elementwise;
+    op.category = Category::optimizer;
+    op.pass = Pass::weight_grad;
+    op.bytes = bytes * B;
+    return model.cost(op, all_sms).time;
   };
   std::vector<OptimizerTimes> times;
   for (std::int64_t rank = 0; rank < plan.pp; ++rank) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "model/json_message.hpp"
+#include "sim/uncertainty.hpp"
 
 namespace moesim {
 namespace {
@@ -51,6 +52,17 @@ PhaseResult run_phase(const Scenario& scenario,
 
 }  // namespace
 
+void add_up(const Scenario& scenario, RunResult& run) {
+  run.gpu_hours = run.gpu_hours_simulated_main = 0;
+  for (std::size_t i = 0; i < run.phases.size(); ++i) {
+    const PhaseResult& result = run.phases[i];
+    run.gpu_hours += result.gpu_hours;
+    if (!result.phase.stated_gpu_hours && (i == 0 || result.phase.ramp_of == std::size_t{0}))
+      run.gpu_hours_simulated_main += result.gpu_hours;
+  }
+  run.cost_usd = (scenario.cluster.price * (run.gpu_hours * hour)).in(USD);
+}
+
 RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
   const CostModel costs(scenario.profile, scenario.cluster.gpu);
   RunResult run;
@@ -61,7 +73,6 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
       PhaseResult stated;
       stated.phase = phase;
       stated.gpu_hours = *phase.stated_gpu_hours;
-      run.gpu_hours += stated.gpu_hours;
       run.phases.push_back(std::move(stated));
       continue;
     }
@@ -71,10 +82,8 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
     run.phases.push_back(run_phase(scenario, phase, costs, simulation));
     const PhaseResult& result = run.phases.back();
     run.feasible = run.feasible && result.refusal.empty() && result.fits;
-    run.gpu_hours += result.gpu_hours;
-    if (i == 0 || phase.ramp_of == std::size_t{0}) run.gpu_hours_simulated_main += result.gpu_hours;
   }
-  run.cost_usd = (scenario.cluster.price * (run.gpu_hours * hour)).in(USD);
+  add_up(scenario, run);
 
   const PhaseResult& main = run.phases.front();
   for (const PhaseResult& r : run.phases) {
@@ -102,6 +111,8 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
     run.warnings.push_back(
         "some kernels are not in the profile and are costed at the datasheet roofline, which is "
         "optimistic; add them to the profile");
+  if (const std::string refusal = uncertainty_refusal(run); !refusal.empty())
+    run.warnings.push_back(refusal);
   return run;
 }
 

@@ -72,13 +72,12 @@ class Simulation {
   Simulation(const Scenario& scenario,
              const TrainingPhase& phase,
              const StageCosts& costs,
-             const SimulationOptions& options,
-             bool folded)
+             const std::vector<std::int64_t>& timeline_ranks)
       : plan_(phase.plan),
         costs_(costs),
         pp_(phase.plan.pp),
         ranks_per_stage_(costs.ranks_per_stage()),
-        group_size_(folded ? 1 : phase.plan.ep),
+        group_size_(costs.folded() ? 1 : phase.plan.ep),
         expert_parallel_(scenario.model.moe && phase.plan.ep > 1),
         half_(costs.num_microbatches() / schedule_of(phase.plan.schedule).num_directions) {
     plan_steps();
@@ -88,8 +87,9 @@ class Simulation {
     groups_.resize(n / static_cast<std::size_t>(group_size_));
     block_uses_.assign(costs.blocks().size(), 0);
     traced_.assign(n, false);
-    for (const std::int64_t rank : options.timeline_ranks) {
-      const auto i = static_cast<std::size_t>(folded ? rank / phase.plan.ranks_per_stage() : rank);
+    for (const std::int64_t rank : timeline_ranks) {
+      const auto i =
+          static_cast<std::size_t>(costs.folded() ? rank / phase.plan.ranks_per_stage() : rank);
       if (i < n) traced_[i] = true;
     }
   }
@@ -376,10 +376,22 @@ StepResult simulate_step(const Scenario& scenario,
                          const CostModel& model,
                          const SimulationOptions& options) {
   ENSURE(schedule_refusal(phase).empty());
+  const bool folded = options.allow_folding && ranks_are_identical(scenario.model, phase);
+  return simulate_step(scenario,
+                       phase,
+                       model,
+                       StageCosts(scenario, phase, model, folded, options.num_threads),
+                       options.timeline_ranks);
+}
+
+StepResult simulate_step(const Scenario& scenario,
+                         const TrainingPhase& phase,
+                         const CostModel& model,
+                         const StageCosts& costs,
+                         const std::vector<std::int64_t>& timeline_ranks) {
   StepResult result;
-  result.folded = options.allow_folding && ranks_are_identical(scenario.model, phase);
-  const StageCosts costs(scenario, phase, model, result.folded, options.num_threads);
-  Simulation sim(scenario, phase, costs, options, result.folded);
+  result.folded = costs.folded();
+  Simulation sim(scenario, phase, costs, timeline_ranks);
   sim.run();
   const std::int64_t ranks_per_stage = costs.ranks_per_stage();
   result.num_simulated_ranks = phase.plan.pp * ranks_per_stage;
@@ -409,7 +421,7 @@ StepResult simulate_step(const Scenario& scenario,
                    [](const Span& a, const Span& b) { return a.rank < b.rank; });
   result.mean_load = costs.mean_load();
   result.contention = costs.contention();
-  if (const auto& sampler = costs.sampler()) {
+  if (const RoutingSampler* sampler = costs.sampler()) {
     result.nodes_per_token = sampler->nodes_per_token();
     result.ranks_per_token = sampler->ranks_per_token();
     result.max_over_mean_rows = costs.max_over_mean_rows();

@@ -61,5 +61,11 @@ StepResult simulate_step(const Scenario& scenario,
                          const TrainingPhase& phase,
                          const CostModel& model,
                          const SimulationOptions& options);
+// The same with the phase's costs at hand; its schedule can run it.
+StepResult simulate_step(const Scenario& scenario,
+                         const TrainingPhase& phase,
+                         const CostModel& model,
+                         const StageCosts& costs,
+                         const std::vector<std::int64_t>& timeline_ranks);
 
 }  // namespace moesim

@@ -43,27 +43,47 @@ StageCosts::StageCosts(const Scenario& scenario,
                        const TrainingPhase& phase,
                        const CostModel& model,
                        bool folded,
-                       int num_threads) {
+                       int num_threads,
+                       const std::optional<NetworkContention>& contention)
+    : folded_(folded) {
   const ParallelPlan& plan = phase.plan;
   const ModelSpec& m = scenario.model;
   stages_ = stage_layers(plan, m);
   num_microbatches_ = phase.batch / plan.dp;
   ranks_per_stage_ = folded ? 1 : plan.ranks_per_stage();
   shape_ = chunk_shape(m, plan, phase.seq_len);
-  comm_ = scenario.profile.comm;
-  links_ = link_rates(scenario.cluster, comm_);
   ranks_per_node_ = std::min(plan.ep, scenario.cluster.gpus_per_node);
-  dispatch_copy_ = copy_rate(comm_.dispatch_per_sm, plan.comm_sms);
-  combine_copy_ = copy_rate(comm_.combine_per_sm, plan.comm_sms);
   if (m.moe) {
     message_ = expert_message(m, plan.recipe);
-    sampler_.emplace(routing_problem(scenario, phase), num_threads);
+    sampler_ =
+        std::make_shared<const RoutingSampler>(routing_problem(scenario, phase), num_threads);
     mean_load_ = sampler_->balanced(shape_.tokens).load;
   }
+  contention_ = contention ? *contention : network_contention(scenario, phase, sampler_.get());
+  draw_loads(phase, num_threads);
+  cost(scenario, phase, model);
+}
+
+StageCosts StageCosts::under(const Scenario& scenario,
+                             const TrainingPhase& phase,
+                             const CostModel& model) const {
+  StageCosts other = *this;
+  other.cost(scenario, phase, model);
+  return other;
+}
+
+void StageCosts::cost(const Scenario& scenario,
+                      const TrainingPhase& phase,
+                      const CostModel& model) {
+  const ParallelPlan& plan = phase.plan;
+  const ModelSpec& m = scenario.model;
+  comm_ = scenario.profile.comm;
+  links_ = link_rates(scenario.cluster, comm_);
+  dispatch_copy_ = copy_rate(comm_.dispatch_per_sm, plan.comm_sms);
+  combine_copy_ = copy_rate(comm_.combine_per_sm, plan.comm_sms);
   const Bytes activations = static_cast<double>(shape_.tokens * m.hidden * 2) * B;
   const bool neighbours_in_node =
       plan.ranks_per_stage() * plan.pp <= scenario.cluster.gpus_per_node;
-  contention_ = network_contention(scenario, phase, sampler_ ? &*sampler_ : nullptr);
   send_ = to_tick(contention_.send *
                   send_time(scenario.cluster, links_, activations, neighbours_in_node));
   startup_ = to_tick(scenario.profile.chunk_startup);
@@ -75,28 +95,18 @@ StageCosts::StageCosts(const Scenario& scenario,
     cast_beside_ = plan.comm_sms > 0
                        ? to_tick(cast / (static_cast<double>(plan.comm_sms) * comm_.cast_per_sm))
                        : 0;
-    cast_alone_ = to_tick(model
-                              .cost({"cast_dY_fp8(comm stream)",
-                                     Kernel::cast,
-                                     Category::quantise,
-                                     Pass::input_grad,
-                                     1,
-                                     {},
-                                     Flop(),
-                                     cast,
-                                     0},
-                                    {scenario.cluster.gpu.num_sms, false})
-                              .time);
+    Op op;
+    op.name = "cast_dY_fp8(comm stream)";
+    op.kernel = Kernel::cast;
+    op.category = Category::quantise;
+    op.pass = Pass::input_grad;
+    op.bytes = cast;
+    cast_alone_ = to_tick(model.cost(op, {scenario.cluster.gpu.num_sms, false}).time);
   }
-  std::vector<RankLoad> classes;
-  draw_loads(phase, folded, num_threads, classes);
-  cost_blocks(m, model, plan, scenario.cluster, classes);
+  cost_blocks(m, model, plan, scenario.cluster);
 }
 
-void StageCosts::draw_loads(const TrainingPhase& phase,
-                            bool folded,
-                            int num_threads,
-                            std::vector<RankLoad>& classes) {
+void StageCosts::draw_loads(const TrainingPhase& phase, int num_threads) {
   stage_loads_.resize(stages_.size());
   const ParallelPlan& plan = phase.plan;
   std::map<RankLoad, std::uint32_t> class_of;
@@ -113,7 +123,7 @@ void StageCosts::draw_loads(const TrainingPhase& phase,
       const auto mb = static_cast<std::int64_t>(i / std::max<std::size_t>(1, layers)),
                  layer =
                      first_layer + static_cast<std::int64_t>(i % std::max<std::size_t>(1, layers));
-      if (folded) {
+      if (folded_) {
         drawn[i] = {sampler_->balanced(shape_.tokens)};
         return;
       }
@@ -129,8 +139,8 @@ void StageCosts::draw_loads(const TrainingPhase& phase,
         most_rows = std::max(most_rows, load.rows);
         load.rows = 0;  // costs depend on padded rows and received tokens only: fewer classes
         const auto [it, added] =
-            class_of.try_emplace(load, static_cast<std::uint32_t>(classes.size()));
-        if (added) classes.push_back(load);
+            class_of.try_emplace(load, static_cast<std::uint32_t>(classes_.size()));
+        if (added) classes_.push_back(load);
         stage.loads[i * per_layer + r] = {
             it->second,
             static_cast<float>(std::max(drawn[i][r].nic_rows_sent, drawn[i][r].nic_rows_received)),
@@ -140,15 +150,14 @@ void StageCosts::draw_loads(const TrainingPhase& phase,
   }
   if (mean_load_.rows > 0 && most_rows > 0)
     max_over_mean_rows_ = static_cast<double>(most_rows) / static_cast<double>(mean_load_.rows);
-  for (const RankLoad& load : classes)
+  for (const RankLoad& load : classes_)
     received_of_class_.push_back(static_cast<double>(load.tokens_received));
 }
 
 void StageCosts::cost_blocks(const ModelSpec& m,
                              const CostModel& cost,
                              const ParallelPlan& plan,
-                             const ClusterSpec& cluster,
-                             const std::vector<RankLoad>& classes) {
+                             const ClusterSpec& cluster) {
   const std::int64_t sms = cluster.gpu.num_sms - plan.comm_sms;
   // Gathering the sequence's keys and values (latents) over the context-parallel ranks, once
   // forward and once backward, and scattering their gradient: exposed, at the head of the attention
@@ -161,7 +170,8 @@ void StageCosts::cost_blocks(const ModelSpec& m,
     gather = to_tick(
         ring_time(cluster, links_, bytes, plan.cp, std::min(plan.cp, cluster.gpus_per_node)));
   }
-  blocks_.resize(kFixedBlocks + classes.size() * kBlocksPerClass);
+  blocks_.resize(kFixedBlocks + classes_.size() * kBlocksPerClass);
+  CostCache costs(cost);
   for (std::size_t kind = 0; kind < kNumLayerKinds; ++kind) {
     const auto layer = static_cast<LayerKind>(kind);
     if (layer == LayerKind::moe && !m.moe) continue;
@@ -171,7 +181,7 @@ void StageCosts::cost_blocks(const ModelSpec& m,
         const auto block = static_cast<Block>(b);
         if (depends_on_load(layer, block)) continue;
         BlockCost& c = blocks_[block_index(layer, block, 0, overlapped)];
-        c = cost_of(ops.blocks[b], cost, {sms, overlapped});
+        c = cost_of(ops.blocks[b], costs, {sms, overlapped});
         const bool attends = layer == LayerKind::moe || layer == LayerKind::dense;
         const Tick extra = !attends                      ? 0
                            : block == Block::attention_f ? gather
@@ -181,12 +191,12 @@ void StageCosts::cost_blocks(const ModelSpec& m,
         c.duration += extra;
       }
   }
-  for (std::uint32_t k = 0; k < classes.size(); ++k) {
-    const LayerOps ops = build_layer_ops(m, LayerKind::moe, shape_, classes[k]);
+  for (std::uint32_t k = 0; k < classes_.size(); ++k) {
+    const LayerOps ops = build_layer_ops(m, LayerKind::moe, shape_, classes_[k]);
     for (const Block block : {Block::ffn_f, Block::ffn_b, Block::ffn_w})
       for (const bool overlapped : {false, true})
         blocks_[block_index(LayerKind::moe, block, k, overlapped)] =
-            cost_of(ops.blocks[static_cast<std::size_t>(block)], cost, {sms, overlapped});
+            cost_of(ops.blocks[static_cast<std::size_t>(block)], costs, {sms, overlapped});
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -29,12 +30,19 @@ struct LayerLoad {
 
 class StageCosts {
  public:
-  // `folded`: one rank stands for all identical ranks of a stage.
+  // `folded`: one rank stands for all identical ranks of a stage. `contention`: of the fabric,
+  // where it is known already.
   StageCosts(const Scenario& scenario,
              const TrainingPhase& phase,
              const CostModel& model,
              bool folded,
-             int num_threads);
+             int num_threads,
+             const std::optional<NetworkContention>& contention = {});
+  // The same loads and contention under another profile: that of `scenario` and `model`, which are
+  // otherwise what these costs were made from.
+  StageCosts under(const Scenario& scenario,
+                   const TrainingPhase& phase,
+                   const CostModel& model) const;
 
   // Where the block of a layer stands in blocks(); the load class matters to MoE layers only.
   std::size_t block_index(LayerKind layer,
@@ -60,7 +68,8 @@ class StageCosts {
   std::int64_t ranks_per_stage() const { return ranks_per_stage_; }  // simulated ones
   const std::vector<std::vector<LayerKind>>& stages() const { return stages_; }
   const RankLoad& mean_load() const { return mean_load_; }  // of an average rank in a MoE layer
-  const std::optional<RoutingSampler>& sampler() const { return sampler_; }  // none without experts
+  const RoutingSampler* sampler() const { return sampler_.get(); }  // nullptr without experts
+  bool folded() const { return folded_; }
   const NetworkContention& contention() const { return contention_; }
   // Rows of the fullest rank over the mean, over all loads drawn.
   double max_over_mean_rows() const { return max_over_mean_rows_; }
@@ -71,23 +80,23 @@ class StageCosts {
     std::int64_t num_moe_layers = 0;
     std::vector<LayerLoad> loads;  // [microbatch][moe layer][rank]
   };
-  void draw_loads(const TrainingPhase& phase,
-                  bool folded,
-                  int num_threads,
-                  std::vector<RankLoad>& classes);
+  void draw_loads(const TrainingPhase& phase, int num_threads);
+  // What depends on the profile: messages, start-up, blocks.
+  void cost(const Scenario& scenario, const TrainingPhase& phase, const CostModel& model);
   void cost_blocks(const ModelSpec& model,
                    const CostModel& cost,
                    const ParallelPlan& plan,
-                   const ClusterSpec& cluster,
-                   const std::vector<RankLoad>& classes);
+                   const ClusterSpec& cluster);
   TwoHopTraffic dispatch_of(const LayerLoad& load) const;
 
   std::vector<std::vector<LayerKind>> stages_;
   ChunkShape shape_;
   RankLoad mean_load_;
-  std::optional<RoutingSampler> sampler_;
+  std::shared_ptr<const RoutingSampler> sampler_;
+  bool folded_ = false;
   std::int64_t ranks_per_stage_ = 1, num_microbatches_ = 0;
   std::vector<StageLoads> stage_loads_;
+  std::vector<RankLoad> classes_;          // of equal loads
   std::vector<double> received_of_class_;  // tokens received
   std::vector<BlockCost> blocks_;
   LinkRates links_;

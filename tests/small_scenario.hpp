@@ -76,26 +76,45 @@ inline const Texts& small_scenario() {
 )"},
       {"profile.json",
        R"({
-  "schema": "moesim-profile/1", "id": "p", "kind": "synthetic", "gpu": "gpu.json", "about": "test",
+  "schema": "moesim-profile/2", "plan_version": 1, "id": "p", "kind": "synthetic",
+  "gpu": "gpu.json", "about": "test",
   "kernels": {
     "gemm_bf16": {
-      "mma_efficiency": 0.8, "load_per_sm": "200 GB/s", "store_per_sm": "40 GB/s",
-      "overhead": "2.5 us", "hbm_efficiency": 0.9, "out_bytes": 2,
+      "plan": "fastest", "mma_efficiency": 0.8, "load_per_sm": "200 GB/s",
+      "store_per_sm": "40 GB/s", "fill": "0.4 us", "overhead": "2.5 us", "hbm_efficiency": 0.9,
+      "norm": 4, "out_bytes": 2,
       "range": {"m": [64, 8192], "n": [512, 4096], "k": [256, 2048], "sms": [112, 132]},
-      "error": {"median_pct": 2.0, "max_pct": 14.9},
+      "residual": {"constant": 0.01, "nodes": [[6.5, 11, 12.5, 0.5, 0.25], [9, 11, 12.5, 2, -0.25]]},
+      "error": {"inside_pct": 6.5, "outside_pct": 14.9, "basis": "held_out", "num_points": 40,
+                "tests": [{"what": "m", "median_pct": 2.5, "p95_pct": 6.25, "max_pct": 7.5}]},
       "points": [{"m": 64, "n": 2112, "k": 7168, "sms": 132, "rate": "206 TFLOP/s"}],
       "source": "s"
     },
     "attention_forward": {"rate": "608 TFLOP/s", "overhead": "45 us", "sms": 130,
-                          "qk_head_dim": 192, "v_head_dim": 128, "source": "t"},
-    "cast": {"bandwidth": "2 TB/s", "overhead": "4 us", "sms": 111, "source": "u"}
+                          "qk_head_dim": 192, "v_head_dim": 128, "source": "t",
+                          "error": {"inside_pct": 7, "outside_pct": 15, "basis": "stated"}},
+    "attention_decode": {"block": "1.6 us", "overhead": "10 us", "bandwidth": "3 TB/s", "norm": 5,
+                         "sms": 129, "source": "d",
+                         "error": {"inside_pct": 11, "outside_pct": 31, "basis": "stated"}},
+    "cast": {"bandwidth": "2 TB/s", "overhead": "4 us", "sms": 111, "source": "u",
+             "error": {"inside_pct": 21, "outside_pct": 32, "basis": "in_sample"}}
   },
   "comm": {"nvlink_efficiency": 0.75, "nic_efficiency": 0.85, "dispatch_overlap": 0.5,
            "cached_dispatch_overlap": 0.6, "combine_overlap": 0.7, "dispatch_per_sm": "12 GB/s",
            "combine_per_sm": "9 GB/s", "layout": "97 us",
-           "cast_per_sm": "13 GB/s", "low_latency_overhead": "26 us", "source": "v"},
-  "launch": {"gap": "2 us", "chunk_startup": "800 us", "gemm_slowdown_under_comm": 1.05,
-             "source": "w"}
+           "cast_per_sm": "13 GB/s", "low_latency_overhead": "26 us",
+           "error": {"links": {"inside_pct": 9, "outside_pct": 16, "basis": "held_out"},
+                     "overlap": {"inside_pct": 12, "outside_pct": 22, "basis": "stated"},
+                     "copies": {"inside_pct": 13, "outside_pct": 23, "basis": "in_sample"},
+                     "overheads": {"inside_pct": 14, "outside_pct": 24, "basis": "stated"}},
+           "source": "v"},
+  "launch": {"gap": "2 us", "chunk_startup": "800 us",
+             "error": {"inside_pct": 10, "outside_pct": 25, "basis": "stated"}, "source": "w"},
+  "gemm_slowdown_under_comm": {"comm_sms": [8, 20], "factor": [1.02, 1.05], "source": "x"},
+  "groups": [{"op": "all_reduce", "ranks": 16, "ranks_per_node": 8, "sizes": [512, 1e9],
+              "segments": [{"latency_us": 15, "size_per_s": 1e9},
+                           {"latency_us": 40, "size_per_s": 2e11}],
+              "error": {"inside_pct": 8, "outside_pct": 17, "basis": "held_out"}, "source": "y"}]
 }
 )"},
   };

@@ -1,6 +1,7 @@
 // Expert-parallel exchange: each rank's `tokens` rows of `hidden` elements go to the `topk` experts
 // they chose. Dispatch carries FP8 with a scale per 128, combine BF16. The normal kernels send a
-// row once to every node and forward it there; the low-latency kernels once to every expert.
+// row once to every node and forward it there; the low-latency kernels once to every expert; a flat
+// exchange once to every rank.
 #include "calibrate/cases/cases.hpp"
 
 namespace moesim {
@@ -39,6 +40,8 @@ Case exchange(std::string_view op, Work (*work)(const Shape&, std::span<const st
 const Case kDispatchCase = exchange("dispatch", no_bound),
            kCombineCase = exchange("combine", no_bound),
            kLowLatencyDispatchCase = exchange("dispatch_low_latency", low_latency_dispatch),
-           kLowLatencyCombineCase = exchange("combine_low_latency", low_latency_combine);
+           kLowLatencyCombineCase = exchange("combine_low_latency", low_latency_combine),
+           kFlatDispatchCase = exchange("dispatch_flat", no_bound),
+           kFlatCombineCase = exchange("combine_flat", no_bound);
 
 }  // namespace moesim

@@ -1,6 +1,9 @@
 // Kernels that only move data. Their shape is the least traffic of a call (each operand read once,
-// each result written once): one kernel serves many layouts, and its time follows the bytes.
+// each result written once): one kernel serves many layouts, and its time follows the bytes. Those
+// without a file of their own are known from traces only.
 #include "calibrate/cases/cases.hpp"
+#include "calibrate/reference.hpp"
+#include "model/errors.hpp"
 
 namespace moesim {
 
@@ -8,30 +11,47 @@ Work bytes_work(const Shape& shape, std::span<const std::int64_t> /*counts*/) {
   return {Flop(), static_cast<double>(shape[0]) * B};
 }
 
+Case moving_case(std::string_view op, const Experiment* experiment) {
+  return {op, {"bytes"}, Form::memory, Peak::none, false, bytes_work, experiment};
+}
+
+Call bytes_call(std::int64_t bytes) { return {{bytes}, {}, 0, false}; }
+
+std::size_t rows_of(const Call& call, std::int64_t row_bytes) {
+  ENSURE(call.shape[0] % row_bytes == 0);
+  return static_cast<std::size_t>(call.shape[0] / row_bytes);
+}
+
+std::vector<float> transposed(const std::vector<float>& values,
+                              std::int64_t rows,
+                              std::int64_t columns) {
+  const auto r = static_cast<std::size_t>(rows), c = static_cast<std::size_t>(columns);
+  ENSURE(values.size() == r * c);
+  std::vector<float> result(values.size());
+  for (std::size_t i = 0; i < r; ++i)
+    for (std::size_t j = 0; j < c; ++j) result[j * r + i] = values[i * c + j];
+  return result;
+}
+
 namespace {
 
 Work no_work(const Shape& /*shape*/, std::span<const std::int64_t> /*counts*/) { return {}; }
 
-Case moving(std::string_view op) {
-  return {op, {"bytes"}, Form::memory, Peak::none, false, bytes_work};
-}
 Case fixed(std::string_view op) { return {op, {}, Form::fixed, Peak::none, false, no_work}; }
 
 }  // namespace
 
-const Case kCastCase = moving("cast"), kCastBackCase = moving("cast_back"),
-           kCastTransposeCase = moving("cast_transpose"),
-           kRecastTransposeCase = moving("recast_transpose"),
-           kWeightTransposeCase = moving("weight_transpose"), kCastE5m6Case = moving("cast_e5m6"),
-           kCastBackE5m6Case = moving("cast_back_e5m6"),
-           kScaleTransposeCase = fixed("scale_transpose"), kScaleCopyCase = moving("scale_copy"),
-           kRmsnormCase = moving("rmsnorm"), kRmsnormBackwardCase = moving("rmsnorm_backward"),
-           kElementwiseCase = moving("elementwise"), kRopeCase = moving("rope"),
-           kCopyCase = moving("copy"), kBroadcastCopyCase = moving("broadcast_copy"),
-           kSwigluCase = moving("swiglu"),
-           kAttentionBackwardEdgesCase = moving("attention_backward_edges"),
-           kPermuteCase = moving("permute"), kUnpermuteCase = moving("unpermute"),
-           kExpertCountCase = moving("expert_count"), kExpertMapCase = moving("expert_map"),
-           kGateGatherCase = moving("gate_gather"), kSmallCase = fixed("small");
+const Case kCastBackCase = moving_case("cast_back"),
+           kRecastTransposeCase = moving_case("recast_transpose"),
+           kCastE5m6Case = moving_case("cast_e5m6"),
+           kCastBackE5m6Case = moving_case("cast_back_e5m6"),
+           kScaleTransposeCase = fixed("scale_transpose"),
+           kScaleCopyCase = moving_case("scale_copy"),
+           kRmsnormBackwardCase = moving_case("rmsnorm_backward"), kCopyCase = moving_case("copy"),
+           kBroadcastCopyCase = moving_case("broadcast_copy"),
+           kAttentionBackwardEdgesCase = moving_case("attention_backward_edges"),
+           kExpertCountCase = moving_case("expert_count"),
+           kExpertMapCase = moving_case("expert_map"), kGateGatherCase = moving_case("gate_gather"),
+           kSmallCase = fixed("small");
 
 }  // namespace moesim

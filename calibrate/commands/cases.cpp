@@ -1,6 +1,8 @@
 // moesim-calibrate cases: what can be measured, imported and fitted.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
+#include <thread>
 
 #include "calibrate/case.hpp"
 #include "calibrate/commands/commands.hpp"
@@ -20,6 +22,10 @@ std::string list() {
 }
 
 }  // namespace
+
+int num_threads(int wanted) {
+  return wanted > 0 ? wanted : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 
 std::filesystem::path data_folder() {
   if (const char* folder = std::getenv("MOESIM_SCENARIOS"); folder != nullptr && *folder != '\0')

@@ -21,6 +21,14 @@ struct CalibrateContext {
 };
 
 void add_cases_command(CLI::App& app, CalibrateContext& context);
+void add_fit_command(CLI::App& app, CalibrateContext& context);
+void add_transfer_command(CLI::App& app, CalibrateContext& context);
+void add_accuracy_command(CLI::App& app, CalibrateContext& context);
+void add_comm_command(CLI::App& app, CalibrateContext& context);
+void add_measure_command(CLI::App& app, CalibrateContext& context);
+void add_import_command(CLI::App& app, CalibrateContext& context);
+
+int num_threads(int wanted);  // 0: all cores
 
 // The shipped data: MOESIM_SCENARIOS, else where this program was built.
 std::filesystem::path data_folder();

@@ -2,6 +2,8 @@
 // operand read once, each result written once.
 #pragma once
 
+#include <algorithm>
+
 #include "model/op_graph.hpp"
 
 namespace moesim {
@@ -22,8 +24,10 @@ class BlockBuilder {
             std::int64_t n,
             std::int64_t k,
             std::int64_t groups = 1) {
-    push_gemm(
-        name, fp8_ ? Kernel::gemm_fp8 : Kernel::gemm_bf16, category, pass, {m, n, k, groups}, 1, 2);
+    const Kernel kernel = !fp8_        ? Kernel::gemm_bf16
+                          : groups > 1 ? Kernel::grouped_gemm_fp8
+                                       : Kernel::gemm_fp8;
+    push_gemm(name, kernel, category, pass, {m, n, k, groups}, 1, 2);
   }
   // dW[n_out, n_in] += dY^T X over `tokens` rows, accumulated in FP32 (read and write: 8 bytes an
   // element).
@@ -52,22 +56,27 @@ class BlockBuilder {
                  double out_bytes) {
     push_gemm(name, Kernel::gemm_bf16, category, pass, {m, n, k, 1}, 1, out_bytes);
   }
+  // Causal attention of a rank's tokens; with context parallelism a rank sees half of the other
+  // ranks' tokens on average, as if they were cached before its own.
   void attention(std::string_view name,
                  Kernel kernel,
                  Pass pass,
                  const ModelSpec& m,
-                 std::int64_t tokens,
+                 const ChunkShape& chunk,
                  double flops,
                  double bytes) {
-    ops_.push_back({name,
-                    kernel,
-                    Category::attention,
-                    pass,
-                    1,
-                    {tokens, m.head_dim, m.value_head_dim(), m.num_heads},
-                    flops * FLOP,
-                    bytes * B,
-                    0});
+    const std::int64_t batch = std::max<std::int64_t>(1, chunk.tokens / chunk.context),
+                       seq = chunk.tokens / batch;
+    Op op;
+    op.name = name;
+    op.kernel = kernel;
+    op.category = Category::attention;
+    op.pass = pass;
+    op.flops = flops * FLOP;
+    op.bytes = bytes * B;
+    op.attention = {
+        batch, seq, (chunk.context - seq) / 2, m.num_heads, m.head_dim, m.value_head_dim()};
+    ops_.push_back(op);
   }
   void memory(std::string_view name,
               Kernel kernel,
@@ -75,7 +84,7 @@ class BlockBuilder {
               Pass pass,
               double bytes,
               double launches = 1) {
-    ops_.push_back({name, kernel, category, pass, launches, {}, Flop(), bytes * B, 0});
+    ops_.push_back({name, kernel, category, pass, launches, {}, Flop(), bytes * B, 0, {}, {}});
   }
   // Kernels that exist only because operands are quantised.
   void quantise(
@@ -119,7 +128,9 @@ class BlockBuilder {
                     shape,
                     2 * m * n * k * launches * FLOP,
                     bytes * B,
-                    kernel == Kernel::gemm_bf16 ? out_bytes : 0});
+                    kernel == Kernel::gemm_bf16 ? out_bytes : 0,
+                    {},
+                    {}});
   }
   OpList& ops_;
   bool fp8_;

@@ -18,7 +18,7 @@ void grouped_attention_forward(BlockBuilder& b, const ModelSpec& m, const ChunkS
               Kernel::attention_forward,
               Pass::forward,
               m,
-              d.T,
+              s,
               attention_forward_flops(m, s),
               d.Td * (2 * outd + 2 * kvd) * 2);
   b.quantise("cast_attn_out_fp8", Kernel::cast, Pass::forward, d.Td * outd * 3);
@@ -48,7 +48,7 @@ void grouped_attention_backward(BlockBuilder& b, const ModelSpec& m, const Chunk
               Kernel::attention_backward,
               grad,
               m,
-              d.T,
+              s,
               attention_backward_flops(m, s),
               d.Td * (4 * outd + 4 * kvd) * 2);
   b.memory("flash_bwd_postprocess_dQ",

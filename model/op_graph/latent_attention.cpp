@@ -75,7 +75,7 @@ void latent_attention_forward(BlockBuilder& b, const ModelSpec& m, const ChunkSh
               Kernel::attention_forward,
               Pass::forward,
               m,
-              d.T,
+              s,
               attention_forward_flops(m, s),
               d.Td * heads * (2 * qk + 2 * v) * 2);
   b.quantise("cast_attn_out_E5M6(special fmt,save)",
@@ -118,7 +118,7 @@ void latent_attention_backward(BlockBuilder& b, const ModelSpec& m, const ChunkS
               Kernel::attention_backward,
               grad,
               m,
-              d.T,
+              s,
               attention_backward_flops(m, s),
               d.Td * heads * (2 * (2 * qk + 2 * v) + 2 * (qk + v)));
   b.memory("flash_bwd_postprocess_dQ",

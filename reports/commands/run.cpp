@@ -36,13 +36,13 @@ std::vector<VariantResult> run_variants(const fs::path& path,
   return results;
 }
 
-std::vector<KnownRow> known_rows(const fs::path& path, const JsonValue& document, int num_threads) {
+std::vector<KnownRow> known_rows(const fs::path& path, const ReportInput& input, int num_threads) {
   std::vector<KnownRow> rows;
   const fs::path folder = path.parent_path();
   if (!fs::is_directory(folder / "published") && !fs::is_directory(folder / "measured"))
     return rows;
   FigureEvaluator evaluator(folder, num_threads);
-  evaluator.add_run(path.filename().string(), document);
+  evaluator.add_run(path.filename().string(), input.scenario, input.run, input.uncertainty);
   for (const KnownFigure& figure : read_known_figures(folder))
     if (figure.formula.empty() && figure.scenario == path.filename().string())
       rows.push_back(evaluator.evaluate(figure));
@@ -90,13 +90,16 @@ int run(const Options& options, const CommandContext& context) {
     throw InputError(options.scenario, "--variants, but the scenario has no \"variants\"");
 
   const RunResult result = run_scenario(scenario, run_options);
-  const JsonValue document = run_json(scenario, result);
-  ReportInput input{scenario, result, {}, {}};
+  progress("intervals");
+  const std::optional<Uncertainty> uncertainty =
+      uncertainty_of(scenario, result, run_options.simulation.num_threads);
+  const JsonValue document = run_json(scenario, result, uncertainty);
+  ReportInput input{scenario, result, uncertainty, {}, {}};
   if (options.variants)
     input.variants = run_variants(path, scenario, settings, run_options, progress);
   // A changed scenario is not the published one.
   if (options.settings.empty() && result.phases.front().refusal.empty())
-    input.known = known_rows(path, document, run_options.simulation.num_threads);
+    input.known = known_rows(path, input, run_options.simulation.num_threads);
   std::ostringstream markdown;
   write_markdown(make_report(input), markdown);
 

@@ -19,6 +19,9 @@ JsonValue rows_json(const std::vector<KnownRow>& rows) {
     JsonValue item = JsonValue::object();
     item.set("id", f.id).set("quantity", f.quantity).set("unit", f.unit).set("known", f.known);
     item.set("predicted", row.predicted ? JsonValue(*row.predicted) : JsonValue());
+    item.set("interval",
+             row.interval ? JsonValue::array().push(row.interval->low).push(row.interval->high)
+                          : JsonValue());
     item.set("error_pct", row.error_pct ? JsonValue(*row.error_pct) : JsonValue());
     item.set("role", role_name(f.role));
     item.set("tolerance_pct", f.unpredicted.empty() ? JsonValue(f.tolerance_pct) : JsonValue());
@@ -48,13 +51,29 @@ std::string verdict(const std::vector<KnownRow>& rows) {
   return text + ".";
 }
 
+// How many held-out figures their predictions' intervals hold, and which not.
+std::string interval_verdict(const std::vector<KnownRow>& rows) {
+  std::size_t with_interval = 0;
+  std::vector<std::string> outside;
+  for (const KnownRow& row : rows) {
+    if (row.figure.role != FigureRole::held_out || !row.interval) continue;
+    ++with_interval;
+    if (!row.interval->contains(row.figure.known)) outside.push_back(row.figure.id);
+  }
+  if (with_interval == 0) return "No held-out figure has an interval.";
+  std::string text = std::to_string(with_interval - outside.size()) + " of " +
+                     std::to_string(with_interval) +
+                     " held-out figures with a 90 % interval lie inside it";
+  for (std::size_t i = 0; i < outside.size(); ++i)
+    text += (i == 0 ? "; outside: " : ", ") + outside[i];
+  return text + ".";
+}
+
 Report validation_report(const std::vector<KnownRow>& rows) {
   Report report;
   report.title = "Known figures next to their predictions";
   Section table{"Figures", {}, {known_table(rows)}, {}};
-  table.paragraphs.push_back(
-      "Role: `definition` is arithmetic on published facts, `fit` was used to build the profile, "
-      "`held_out` was not.");
+  table.paragraphs.push_back(known_legend());
   Section notes{"Notes", {}, {}, {}};
   for (const KnownRow& row : rows) {
     const std::string& note =
@@ -62,6 +81,7 @@ Report validation_report(const std::vector<KnownRow>& rows) {
     if (!note.empty()) notes.notes.push_back(row.figure.id + ": " + note + ".");
   }
   notes.paragraphs.push_back(verdict(rows));
+  notes.paragraphs.push_back(interval_verdict(rows));
   report.sections = {std::move(table), std::move(notes)};
   return report;
 }

@@ -15,19 +15,28 @@ std::string figure(double value) {
 
 }  // namespace
 
+std::string known_legend() {
+  return "Role: `definition` is arithmetic on published facts, `fit` was used to build the "
+         "profile, `held_out` was not. The interval is what the calibration's own errors do to the "
+         "prediction, where they do anything.";
+}
+
 Table known_table(const std::vector<KnownRow>& rows) {
-  Table table{"", {"row", "quantity", "unit", "known", "predicted", "error", "role"}, {}};
+  Table table{
+      "", {"row", "quantity", "unit", "known", "predicted", "90 % interval", "error", "role"}, {}};
   for (const KnownRow& row : rows) {
     const KnownFigure& f = row.figure;
     std::string error = row.error_pct ? format_signed_percent(*row.error_pct) : "";
     if (!row.within_tolerance) error += " (past " + digits4(f.tolerance_pct) + " %)";
-    table.rows.push_back({f.id,
-                          f.quantity,
-                          f.unit,
-                          figure(f.known),
-                          row.predicted ? figure(*row.predicted) : "not predicted",
-                          error,
-                          role_name(f.role)});
+    table.rows.push_back(
+        {f.id,
+         f.quantity,
+         f.unit,
+         figure(f.known),
+         row.predicted ? figure(*row.predicted) : "not predicted",
+         row.interval ? digits4(row.interval->low) + " to " + digits4(row.interval->high) : "",
+         error,
+         role_name(f.role)});
   }
   return table;
 }
@@ -36,9 +45,7 @@ std::optional<Section> published_section(const ReportInput& input) {
   if (input.known.empty()) return std::nullopt;
   Section section;
   section.title = "Next to published figures";
-  section.paragraphs.push_back(
-      "Role: `definition` is arithmetic on published facts, `fit` was used to build the profile, "
-      "`held_out` was not.");
+  section.paragraphs.push_back(known_legend());
   section.tables.push_back(known_table(input.known));
   std::vector<std::string> said;
   for (const KnownRow& row : input.known) {

@@ -11,6 +11,7 @@ namespace moesim {
 std::optional<Section> summary_section(const ReportInput& input);
 std::optional<Section> published_section(const ReportInput& input);
 std::optional<Section> gap_section(const ReportInput& input);
+std::optional<Section> uncertainty_section(const ReportInput& input);
 std::optional<Section> run_section(const ReportInput& input);
 std::optional<Section> breakdown_section(const ReportInput& input);
 std::optional<Section> waterfall_section(const ReportInput& input);
@@ -20,7 +21,12 @@ std::optional<Section> routing_section(const ReportInput& input);
 std::optional<Section> origins_section(const ReportInput& input);
 std::optional<Section> variants_section(const ReportInput& input);
 
+// A value with its interval: "18.06 s (17.24 to 18.95)". The unit stands once when all three have
+// the same.
+std::string with_interval(double value, const Interval& interval, std::string (*format)(double));
+
 // Known figures as rows of a table; shared by the report and by `moesim validate`.
 Table known_table(const std::vector<KnownRow>& rows);
+std::string known_legend();
 
 }  // namespace moesim

@@ -24,19 +24,32 @@ std::optional<Section> summary_section(const ReportInput& input) {
   add("cluster",
       std::to_string(sc.cluster.num_gpus()) + " " + sc.cluster.gpu.name + " in " +
           std::to_string(sc.cluster.num_nodes) + " nodes");
-  add(pair ? "pair of chunks" : "step time", format_seconds(main.step_time.in(s)));
+  const auto sure = [&](std::string (*format)(double),
+                        const std::function<double(const RunResult&)>& number) {
+    return input.uncertainty
+               ? with_interval(
+                     number(input.run), interval_of(input.run, *input.uncertainty, number), format)
+               : format(number(input.run));
+  };
+  const auto of_main = [](double PhaseResult::*member) {
+    return [member](const RunResult& r) { return r.phases.front().*member; };
+  };
+  add(pair ? "pair of chunks" : "step time",
+      sure(format_seconds, [](const RunResult& r) { return r.phases.front().step_time.in(s); }));
   if (!pair) {
-    add("tokens per second",
-        digits4(main.tokens_per_s) + " (" + digits4(main.tokens_per_s_per_gpu) + " per GPU)");
+    add("tokens per second", sure(digits4, of_main(&PhaseResult::tokens_per_s)));
+    add("tokens per second per GPU", sure(digits4, of_main(&PhaseResult::tokens_per_s_per_gpu)));
     add("MFU of the BF16 peak, causal attention",
-        format_percent(main.mfu_causal) + " (" + format_rate(main.flops_per_s_per_gpu_causal) +
-            " per GPU)");
+        sure(format_percent, of_main(&PhaseResult::mfu_causal)));
+    add("model FLOP rate per GPU, causal attention",
+        sure(format_rate, of_main(&PhaseResult::flops_per_s_per_gpu_causal)));
     add("MFU of the BF16 peak, non-causal attention",
-        format_percent(main.mfu_non_causal) + " (" +
-            format_rate(main.flops_per_s_per_gpu_non_causal) + " per GPU)");
-    add("GPU hours, all phases", digits4(input.run.gpu_hours));
+        sure(format_percent, of_main(&PhaseResult::mfu_non_causal)));
+    add("model FLOP rate per GPU, non-causal attention",
+        sure(format_rate, of_main(&PhaseResult::flops_per_s_per_gpu_non_causal)));
+    add("GPU hours, all phases", sure(digits4, [](const RunResult& r) { return r.gpu_hours; }));
     add("cost at " + digits4(sc.cluster.price.in(USD_per_hour)) + " USD per GPU hour",
-        format_usd(input.run.cost_usd));
+        sure(format_usd, [](const RunResult& r) { return r.cost_usd; }));
   }
   Bytes peak;
   for (const RankMemory& rank : main.memory) peak = std::max(peak, rank.total());
@@ -46,6 +59,9 @@ std::optional<Section> summary_section(const ReportInput& input) {
   section.tables.push_back(std::move(table));
   section.paragraphs.push_back(input.run.feasible ? "The plan is feasible."
                                                   : "The plan is infeasible; see the warnings.");
+  if (input.uncertainty)
+    section.notes.push_back(
+        "In brackets: 90 % intervals from the errors of the calibration alone (How sure).");
   return section;
 }
 

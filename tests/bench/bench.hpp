@@ -20,5 +20,7 @@ inline double peak_memory_mib() {
 
 void bench_routing();
 void bench_network();
+void bench_cost_model();
+void bench_fit();
 
 }  // namespace moesim

@@ -81,6 +81,8 @@ int main() {
     moesim::bench_all_ranks();
     moesim::bench_routing();
     moesim::bench_network();
+    moesim::bench_cost_model();
+    moesim::bench_fit();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

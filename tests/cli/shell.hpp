@@ -44,6 +44,7 @@ class Shell {
     fs::create_directory_symlink(kSource / "scenarios", folder() / "scenarios");
     fs::create_directory(folder() / "build");
     fs::create_symlink(MOESIM_BINARY, folder() / "build" / "moesim");
+    fs::create_symlink(MOESIM_CALIBRATE, folder() / "build" / "moesim-calibrate");
   }
   fs::path folder() const { return folder_.path(); }
   // `command` as a README line: starts with build/moesim.

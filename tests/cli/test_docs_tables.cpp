@@ -1,8 +1,10 @@
-// The generated tables of docs/routing-and-network.md: what node limit, redundancy and fabric do to
-// a pair of chunks, and what routing explains of the gap between trace and production.
+// The generated tables of docs/routing-and-network.md (what node limit, redundancy and fabric do to
+// a pair of chunks, and what routing explains of the gap between trace and production) and of
+// docs/calibration.md (how well the forms fit published tables).
 #include <iomanip>
 
 #include "tests/cli/shell.hpp"
+#include "tests/reference_data.hpp"
 
 namespace moesim::cli {
 namespace {
@@ -101,6 +103,17 @@ TEST_CASE("the tables of docs routing-and-network", "[golden]") {
   const Shell shell;
   check_block("docs/routing-and-network.md", "node limit", node_limit_table(shell));
   check_block("docs/routing-and-network.md", "gap", gap_table(shell));
+}
+
+TEST_CASE("the table of docs calibration", "[golden][reference]") {
+  const auto reference = reference_folder();
+  if (!reference) return;
+  const Shell shell;
+  const Result run =
+      shell("build/moesim-calibrate accuracy '" + (*reference / "kernels").string() + "'");
+  CHECK(run.err.empty());
+  REQUIRE((run.code == 0 || run.code == 3));  // 3: a row misses what is asked, and is in the table
+  check_block("docs/calibration.md", "accuracy", "\n" + run.out + "\n");
 }
 
 }  // namespace moesim::cli

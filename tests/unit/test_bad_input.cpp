@@ -41,21 +41,29 @@ gpu.json: "bf16": "989 TFLOP/s" => "bf16": "989 TFLOP/s", "fp16": "989 TFLOP/s"
 gpu.json: "peak": "e" => "peak": "e", "hmb": "b"
     gpu.json: /sources: unknown key "hmb"; did you mean "hbm"?
 profile.json: "id": "p" => "id": "p", "date": "today"
-    profile.json: unknown key "date"; known: about, collectives, comm, gpu, id, kernels, kind, launch, schema
+    profile.json: unknown key "date"; known: about, collectives, comm, gemm_slowdown_under_comm, gpu, groups, id, kernels, kind, launch, plan_version, schema
 profile.json: "out_bytes": 2 => "out_bytes": 2, "in_bytes": 1
-    profile.json: /kernels/gemm_bf16: unknown key "in_bytes"; known: error, hbm_efficiency, load_per_sm, mma_efficiency, out_bytes, overhead, points, range, source, store_per_sm
+    profile.json: /kernels/gemm_bf16: unknown key "in_bytes"; known: error, fill, hbm_efficiency, load_per_sm, mma_efficiency, norm, out_bytes, overhead, plan, points, range, residual, source, store_per_sm
 profile.json: "k": 7168 => "k": 7168, "group": 4
     profile.json: /kernels/gemm_bf16/points/0: unknown key "group"; did you mean "groups"?
 profile.json: "sms": [112, 132]} => "sms": [112, 132], "groups": [1, 8]}
     profile.json: /kernels/gemm_bf16/range: unknown key "groups"; known: k, m, n, sms
-profile.json: "max_pct": 14.9 => "max_pct": 14.9, "mean_pct": 3
-    profile.json: /kernels/gemm_bf16/error: unknown key "mean_pct"; did you mean "max_pct"?
+profile.json: "outside_pct": 14.9 => "outside_pct": 14.9, "outsid_pct": 3
+    profile.json: /kernels/gemm_bf16/error: unknown key "outsid_pct"; did you mean "outside_pct"?
+profile.json: "max_pct": 7.5 => "max_pct": 7.5, "mean_pct": 3
+    profile.json: /kernels/gemm_bf16/error/tests/0: unknown key "mean_pct"; did you mean "max_pct"?
+profile.json: "constant": 0.01 => "constant": 0.01, "weights": []
+    profile.json: /kernels/gemm_bf16/residual: unknown key "weights"; known: constant, nodes
+profile.json: "norm": 5 => "norm": 5, "qk_head_dim": 576
+    profile.json: /kernels/attention_decode: unknown key "qk_head_dim"; known: bandwidth, block, error, norm, overhead, residual, sms, source
 profile.json: "sms": 130 => "sms": 130, "heads": 128
-    profile.json: /kernels/attention_forward: unknown key "heads"; known: bandwidth, error, overhead, qk_head_dim, rate, sms, source, v_head_dim
+    profile.json: /kernels/attention_forward: unknown key "heads"; known: bandwidth, error, overhead, qk_head_dim, rate, residual, sms, source, v_head_dim
 profile.json: "sms": 111 => "sms": 111, "rows": 1
-    profile.json: /kernels/cast: unknown key "rows"; known: bandwidth, error, overhead, sms, source
+    profile.json: /kernels/cast: unknown key "rows"; known: bandwidth, error, overhead, per_sm, sms, source
 profile.json: "layout": "97 us" => "layout": "97 us", "layuot": "1 us"
     profile.json: /comm: unknown key "layuot"; did you mean "layout"?
+profile.json: "ranks_per_node": 8 => "ranks_per_node": 8, "nodes": 2
+    profile.json: /groups/0: unknown key "nodes"; known: error, hidden, op, ranks, ranks_per_node, segments, sizes, sms, source, topk
 profile.json: "gap": "2 us" => "gap": "2 us", "gpa": "1 us"
     profile.json: /launch: unknown key "gpa"; did you mean "gap"?
 scenario.json: "seed": 7 => "seed": 7, "seed": 7
@@ -309,9 +317,9 @@ profile.json: "sms": 130 => "sms": 133
 profile.json: [{"m": 64 => [5, {"m": 64
     profile.json: /kernels/gemm_bf16/points/0: expected an object, found the number 5
 profile.json: "kind": "synthetic" => "kind": "guessed"
-    profile.json: /kind: unknown value "guessed"; known: measured, published, synthetic
-profile.json: "gemm_slowdown_under_comm": 1.05 => "gemm_slowdown_under_comm": 0.95
-    profile.json: /launch/gemm_slowdown_under_comm: expected a number from 1 to 10, found 0.95
+    profile.json: /kind: unknown value "guessed"; known: measured, published, synthetic, derived
+profile.json: 1.02, 1.05 => 0.95, 1.05
+    profile.json: /gemm_slowdown_under_comm/factor/0: expected a number from 1 to 10, found 0.95
 )cases");
 }
 

@@ -1,10 +1,9 @@
 // Max-min rates against hand-solved cases, the definition itself, and a brute force.
-#include "sim/fair_share.hpp"
-
 #include <algorithm>
 #include <numeric>
 
 #include "model/random.hpp"
+#include "sim/fair_share.hpp"
 #include "tests/catch.hpp"
 
 namespace moesim {
@@ -12,8 +11,8 @@ namespace {
 
 using Paths = std::vector<std::vector<std::uint32_t>>;
 
-// Raises all rates in small equal steps and stops a flow when one of its links is full: the definition
-// of progressive filling, to within the step.
+// Raises all rates in small equal steps and stops a flow when one of its links is full: the
+// definition of progressive filling, to within the step.
 std::vector<double> brute_force(const std::vector<double>& capacities,
                                 const Paths& paths,
                                 double step) {
@@ -61,13 +60,12 @@ TEST_CASE("fair_share: flows of one link share it equally") {
 
 TEST_CASE("fair_share: what a flow cannot use goes to the others") {
   // Flow 0 is held to 2 by link 1; flows 1 and 2 share the other 8 of link 0.
-  CHECK(fair_share(std::vector<double>{10, 2}, {{0, 1}, {0}, {0}}) ==
-        std::vector<double>{2, 4, 4});
+  CHECK(fair_share(std::vector<double>{10, 2}, {{0, 1}, {0}, {0}}) == std::vector<double>{2, 4, 4});
 }
 
 TEST_CASE("fair_share: the parking lot of Bertsekas and Gallager") {
-  // One long flow over three links of 1, one short flow on each; a second one on the last: it is the
-  // bottleneck of the long flow at 1/3, which leaves 2/3 on the others.
+  // One long flow over three links of 1, one short flow on each; a second one on the last: it is
+  // the bottleneck of the long flow at 1/3, which leaves 2/3 on the others.
   const auto rates = fair_share(std::vector<double>{1, 1, 1}, {{0, 1, 2}, {0}, {1}, {2}, {2}});
   CHECK(rates[0] == Approx(1.0 / 3));
   CHECK(rates[1] == Approx(2.0 / 3));

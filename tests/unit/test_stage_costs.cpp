@@ -45,7 +45,8 @@ TEST_CASE("stage costs: transfers of a V3 layer by hand", "[simulator]") {
   // Gradients need no layout, but a cast: on 20 SMs at 13 GB/s each beside compute, on all alone.
   const double cast_bytes = 3. * 4096 * 7168;
   const double beside = cast_bytes / (20 * 13e3);
-  const double alone = 4.17 + cast_bytes / (2.017e6 * 132 / 112);
+  const MemoryModel cast = *balanced_chunk().profile.memory[static_cast<std::size_t>(Kernel::cast)];
+  const double alone = cast.overhead.in(us) + cast_bytes / (cast.bandwidth->in(MB / s) * 132 / 112);
   CHECK(in_us(costs.dispatch_ticks(load, true, true)) == Approx(beside + dispatch / 0.684));
   CHECK(in_us(costs.dispatch_ticks(load, false, true)) == Approx(alone + dispatch));
   // The trace's medians (README, section 3); the overlap factors were fitted to its GB/s.

@@ -273,6 +273,7 @@ TEST_CASE("step: twice every rate and half every latency take half the time", "[
       g->load = 2 * g->load;
       g->store = 2 * g->store;
       g->overhead = g->overhead / 2;
+      g->fill = g->fill / 2;
     }
     for (auto& a : two.profile.attention) {
       if (!a) continue;

@@ -1,0 +1,19 @@
+// Verify before timing: an operation's kernel is run at its small shapes and compared with the CPU
+// reference, once, before the first of its calls is timed.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "calibrate/device.hpp"
+
+namespace moesim {
+
+struct Verification {
+  double worst = 0;                  // relative L2 error over all checks and outputs
+  std::optional<std::string> wrong;  // what was found, where the kernel is wrong
+};
+
+Verification verify(Device& device, const Case& of, std::uint64_t seed);
+
+}  // namespace moesim
