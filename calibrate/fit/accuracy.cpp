@@ -276,7 +276,7 @@ std::string accuracy_report(const std::vector<AccuracyRow>& rows) {
                 : "-";
     text += " |\n";
   }
-  return text + "\n" + std::to_string(num_missed) + " rows miss what was asked.\n";
+  return text + "\nRows that miss what was asked: " + std::to_string(num_missed) + ".\n";
 }
 
 }  // namespace moesim

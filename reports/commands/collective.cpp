@@ -94,8 +94,10 @@ CollectiveComparison compare(const CollectiveBench& bench,
                              Progress& progress) {
   CollectiveComparison comparison{kind.first, bytes, {}, {}};
   const RankGroup& shape = bench.groups.shape;
-  comparison.fit = find_group(
-      bench.scenario.profile.groups, kind.first, shape.ranks, shape.ranks_per_node, bytes.in(B));
+  const Profile& profile = bench.scenario.profile;
+  if (profile.gpu.nvlink_bandwidth == bench.scenario.cluster.gpu.nvlink_bandwidth)
+    comparison.fit =
+        find_group(profile.groups, kind.first, shape.ranks, shape.ranks_per_node, bytes.in(B));
   for (const auto& [name, algorithm] : kCollectiveAlgorithms) {
     // Two ranks on two nodes and one byte suit every collective there is.
     if (!collective_refusal({kind.second, algorithm, {2, 1}, 1 * B}).empty()) continue;

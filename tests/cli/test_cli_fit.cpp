@@ -206,7 +206,7 @@ TEST_CASE("accuracy: without tables all is skipped, and a folder has to be there
   const Result skipped = shell("mkdir empty; " + kCalibrate + "accuracy empty");
   CHECK(skipped.code == 0);
   CHECK(has(skipped.out, "skipped: the table is not there"));
-  CHECK(has(skipped.out, "\n0 rows miss what was asked.\n"));
+  CHECK(has(skipped.out, "\nRows that miss what was asked: 0.\n"));
   const Result none = shell(kCalibrate + "accuracy none");
   CHECK(none.code == 2);
   CHECK(none.err == "moesim-calibrate: none: is not a folder\n");
@@ -236,7 +236,7 @@ TEST_CASE("accuracy: exit code 3 when a row misses its bar") {
   CHECK(missed.code == 3);
   CHECK(has(missed.out, "| FP8 GEMM, H800 (InferSim, DeepGEMM) | 24 | m | "));
   CHECK(has(missed.out, "5.0 / 20.0, missed |"));
-  CHECK(has(missed.out, "\n1 rows miss what was asked.\n"));
+  CHECK(has(missed.out, "\nRows that miss what was asked: 1.\n"));
   CHECK(missed.out == shell(kCalibrate + "accuracy tables --threads 1").out);
 }
 
