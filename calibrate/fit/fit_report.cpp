@@ -41,7 +41,7 @@ std::string fit_report(const FitResult& result) {
     if (fit.worst.empty()) continue;
     text += "\n" + std::string(fit.of->op) + ", worst when left out:";
     for (const WorstPoint& w : fit.worst)
-      text += " " + shape_text(*w.point->of, w.point->shape) + " (" + percent_text(w.error) + ")";
+      text += " " + shape_text(*fit.of, w.shape) + " (" + percent_text(w.error) + ")";
     text += "\n";
   }
   for (const std::string& note : result.notes) text += "\nNote: " + note + ".\n";

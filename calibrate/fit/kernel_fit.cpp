@@ -237,7 +237,7 @@ void fit_all(const Samples& samples,
 std::vector<WorstPoint> worst_of(const std::vector<const Point*>& points,
                                  const std::vector<double>& errors) {
   std::vector<WorstPoint> worst;
-  for (std::size_t i = 0; i < errors.size(); ++i) worst.push_back({points[i], errors[i]});
+  for (std::size_t i = 0; i < errors.size(); ++i) worst.push_back({points[i]->shape, errors[i]});
   constexpr std::ptrdiff_t kListed = 3;
   const auto end = worst.begin() + std::min(kListed, static_cast<std::ptrdiff_t>(worst.size()));
   std::partial_sort(worst.begin(), end, worst.end(), [](const WorstPoint& a, const WorstPoint& b) {

@@ -26,7 +26,7 @@ struct LeftOut {
 };
 
 struct WorstPoint {
-  const Point* point = nullptr;
+  Shape shape;
   double error = 0;  // predicted over measured, less 1, when it was left out
 };
 
