@@ -94,7 +94,7 @@ ExpertMessage expert_message(const ModelSpec& m, Recipe recipe) {
   const auto h = static_cast<double>(m.hidden), k = static_cast<double>(m.moe->top_k);
   // Hidden row (FP8 with a float scale per 128), source metadata 8 B, top-k indices and weights;
   // DeepEP pads to 16 B.
-  const double row = recipe == Recipe::fp8_block ? h + 4 * h / kScaleBlock : 2 * h;
+  const double row = is_fp8(recipe) ? h + 4 * h / kScaleBlock : 2 * h;
   auto padded = [](double bytes) { return 16.0 * std::ceil(bytes / 16.0) * B; };
   return {padded(row + 8 + 8 * k), padded(2 * h + 8 + 4 * k)};
 }

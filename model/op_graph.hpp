@@ -21,7 +21,27 @@
 
 namespace moesim {
 
-enum class Recipe { fp8_block, bf16 };
+// Precision of the matrix products and what is cast where (op_graph/block_builder.hpp).
+enum class Recipe { fp8_block, bf16, fp8_tensor, mxfp8 };
+inline constexpr std::array<const char*, 4> kRecipeNames = {
+    "fp8_block", "bf16", "fp8_tensor", "mxfp8"};
+inline const char* recipe_name(Recipe r) { return kRecipeNames[static_cast<std::size_t>(r)]; }
+inline bool is_fp8(Recipe r) { return r != Recipe::bf16; }
+
+// How attention sees the whole of a sequence that is cut over context-parallel ranks: every rank
+// gathers all keys and values; they travel around a ring, a piece at a time beside attention (Liu
+// et al. 2023); or ranks swap tokens for heads before attention and back after it (Jacobs et al.
+// 2023).
+enum class ContextMethod { all_gather, ring, ulysses };
+inline constexpr std::array<const char*, 3> kContextMethodNames = {"all_gather", "ring", "ulysses"};
+
+// What the backward pass computes again instead of keeping it. DeepSeek-V3 recomputes norms and
+// latent up-projections (section 3.2.3) and the SwiGLU from its saved input.
+struct Recompute {
+  bool norm = true, latent_up_projection = true, swiglu = true, core_attention = false;
+  bool whole_layer = false;  // full: only a layer's input is kept
+  friend bool operator==(const Recompute&, const Recompute&) = default;
+};
 
 // What a pipeline stage is made of. A multi-token prediction module is mtp_projection, moe, head.
 enum class LayerKind : std::uint8_t { embedding, dense, moe, mtp_projection, head };
@@ -44,6 +64,7 @@ struct ChunkShape {
   std::int64_t cp = 1;             // context-parallel ranks the sequence is split over
   std::int64_t local_experts = 0;  // experts placed on this rank
   Recipe recipe = Recipe::fp8_block;
+  std::int64_t sequences = 1;  // of the microbatch
 };
 
 struct LayerOps {

@@ -126,7 +126,7 @@ void check_size(const ObjectReader& reader,
                 const ModelSpec& model,
                 const ClusterSpec& cluster) {
   const ParallelPlan& p = phase.plan;
-  const std::int64_t microbatches = phase.batch / p.dp;
+  const std::int64_t microbatches = num_microbatches(p, phase.batch);
   if (microbatches > kMostLayerPasses / model.num_layers)
     reader.fail("batch",
                 std::to_string(microbatches) + " microbatches x " +
@@ -160,10 +160,13 @@ void check_batch(const ObjectReader& reader, const TrainingPhase& phase) {
                   "an overlapped pair is two microbatches on each of dp " + std::to_string(p.dp) +
                       " ranks; expected " + std::to_string(2 * p.dp) + ", found " +
                       std::to_string(phase.batch));
-  } else if (phase.batch % p.dp != 0) {
-    reader.fail(
-        "batch",
-        std::to_string(phase.batch) + " sequences are not divisible by dp " + std::to_string(p.dp));
+  } else if (phase.batch % (p.dp * p.microbatch) != 0) {
+    reader.fail("batch",
+                std::to_string(phase.batch) + " sequences are not divisible by dp " +
+                    std::to_string(p.dp) +
+                    (p.microbatch == 1 ? ""
+                                       : " x microbatch " + std::to_string(p.microbatch) + " = " +
+                                             std::to_string(p.dp * p.microbatch)));
   }
   if (phase.seq_len % p.cp != 0)
     reader.fail("seq_len",
@@ -186,7 +189,8 @@ void add_ramp(ObjectReader& ramp,
     ramp.fail("tokens",
               "a ramp of " + number_text(tokens) + " tokens is not shorter than the phase of " +
                   number_text(tokens_left));
-  const std::int64_t unit = 2 * full.plan.dp;  // an even number of microbatches on every pipeline
+  const std::int64_t unit =
+      2 * full.plan.dp * full.plan.microbatch;  // an even number of microbatches on every pipeline
   for (std::int64_t i = 0; i < num_stages; ++i) {
     const double middle = (static_cast<double>(i) + 0.5) / static_cast<double>(num_stages);
     const double batch =
@@ -198,7 +202,9 @@ void add_ramp(ObjectReader& ramp,
     stage.name =
         full.name + ", batch ramp " + std::to_string(i + 1) + "/" + std::to_string(num_stages);
     stage.tokens = tokens / static_cast<double>(num_stages);
-    if (stage.batch < stage.plan.pp * unit && stage.plan.schedule == ScheduleKind::dualpipe)
+    const ScheduleKind schedule = stage.plan.schedule;
+    if (stage.batch < stage.plan.pp * unit &&
+        (schedule == ScheduleKind::dualpipe || schedule == ScheduleKind::dualpipe_v))
       stage.plan.schedule = stage.plan.fallback_schedule;
     stage.routing.kind = RoutingKind::balanced;  // a ramp stage is a small share of the run: every
                                                  // rank alike, folded

@@ -47,7 +47,7 @@ Bytes saved_activation_bytes(const ModelSpec& m,
                              const ChunkShape& s,
                              const RankLoad& load) {
   const auto tokens = static_cast<double>(s.tokens), h = static_cast<double>(m.hidden);
-  const bool fp8 = s.recipe == Recipe::fp8_block;
+  const bool fp8 = is_fp8(s.recipe);
   const double wide = 2,
                saved = fp8 ? 1 + 4.0 / 128 : 2;  // BF16; FP8 with a float scale per 128, or BF16
   switch (kind) {
@@ -117,9 +117,7 @@ RankMemory training_memory(const ModelSpec& m,
   memory.pp_rank = pp_rank;
   memory.parts = {
       {"weights_bytes", "weights (BF16)", 2 * local * B},
-      {"fp8_weights_bytes",
-       "FP8 weight copies",
-       (plan.recipe == Recipe::fp8_block ? local : 0) * B},
+      {"fp8_weights_bytes", "FP8 weight copies", (is_fp8(plan.recipe) ? local : 0) * B},
       {"gradients_bytes", "gradients (FP32)", 4 * local * B},
       {"master_weights_bytes", "master weights", 4 * sharded * B},
       {"moments_bytes", "moments", 2 * plan.moment_bytes * sharded * B},

@@ -41,8 +41,7 @@ double schedule_bubble(const FormulaInputs& in, const Scenario*) {
   const Schedule& schedule =
       schedule_of(in.whole("schedule") == 0 ? ScheduleKind::one_f_one_b : ScheduleKind::dualpipe);
   return list_bubble(schedule,
-                     in.whole("pp"),
-                     in.whole("microbatches"),
+                     {in.whole("pp"), in.whole("microbatches"), 1, false},
                      {in.number("f"), in.number("b"), in.number("w"), in.number("fb")});
 }
 
@@ -51,7 +50,7 @@ double schedule_count(const FormulaInputs& in, const Scenario*) {
   double n = 0;
   for (const ScheduleStep& step :
        schedule_of(ScheduleKind::dualpipe)
-           .steps(in.whole("pp"), in.whole("rank"), in.whole("microbatches")))
+           .steps({in.whole("pp"), in.whole("microbatches"), 1, false}, in.whole("rank")))
     n += static_cast<std::int64_t>(step.kind) == in.whole("kind");
   return n;
 }

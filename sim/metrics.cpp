@@ -26,7 +26,7 @@ std::vector<WaterfallLine> waterfall(const Scenario& scenario, const PhaseResult
   auto category = [&](Category c) { return r.category_s[static_cast<std::size_t>(c)]; };
   add("model FLOPs at the dense BF16 peak", ideal);
   double counted = ideal;
-  if (plan.recipe == Recipe::fp8_block && gpu.peak_fp8) {
+  if (is_fp8(plan.recipe) && gpu.peak_fp8) {
     // Attention scores and the head stay in BF16; the causal half of attention is the difference of
     // the conventions.
     const Flop bf16 =

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/network/fabric_layout.hpp"
+#include "model/rank_grid.hpp"
 #include "sim/messages.hpp"
 
 namespace moesim {
@@ -53,7 +54,11 @@ std::vector<Message> ring_step(const ParallelPlan& plan, std::int64_t distance, 
   if (distance >= n) return messages;
   for (std::int64_t stage = 0; stage < plan.pp; ++stage)
     for (std::int64_t r = 0; r < n; ++r)
-      messages.push_back({stage * n + r, stage * n + (r + distance) % n, bytes, false, 0});
+      messages.push_back({gpu_of(plan, stage * n + r),
+                          gpu_of(plan, stage * n + (r + distance) % n),
+                          bytes,
+                          false,
+                          0});
   return messages;
 }
 
@@ -70,7 +75,7 @@ NetworkContention network_contention(const Scenario& scenario,
   const ParallelPlan& plan = phase.plan;
   const CommModel& comm = scenario.profile.comm;
   const Comparison comparison(cluster, link_rates(cluster, comm));
-  const std::int64_t tokens = phase.seq_len / plan.cp, n = plan.ranks_per_stage();
+  const std::int64_t tokens = plan.microbatch * phase.seq_len / plan.cp, n = plan.ranks_per_stage();
 
   if (sampler != nullptr && plan.ep > 1) {
     const ExpertMessage row = expert_message(scenario.model, plan.recipe);
@@ -90,7 +95,7 @@ NetworkContention network_contention(const Scenario& scenario,
   const Bytes activations = static_cast<double>(tokens * scenario.model.hidden * 2) * B;
   std::vector<Message> sends;
   for (std::int64_t r = 0; r + n < plan.world(); ++r)
-    sends.push_back({r, r + n, activations, false, 0});
+    sends.push_back({gpu_of(plan, r), gpu_of(plan, r + n), activations, false, 0});
   result.send = comparison.slowdown(sends);
   // Rings go from node to node, through all NICs of a node at once; what they send is cut into
   // pieces, of which one is enough to compare.

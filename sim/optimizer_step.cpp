@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "model/rank_grid.hpp"
 #include "model/training_memory.hpp"
 
 namespace moesim {
@@ -20,14 +21,10 @@ std::vector<OptimizerTimes> optimizer_times(const Scenario& scenario,
   const ClusterSpec& cluster = scenario.cluster;
   const LinkRates links = link_rates(cluster, scenario.profile.comm);
   const auto stages = stage_layers(plan, scenario.model);
-  const std::int64_t copies = plan.two_stages_per_rank() ? 2 : 1;
-  const std::int64_t replicas = plan.dp * plan.cp * copies,
-                     expert_replicas = plan.num_ep_groups() * copies;
-  const std::int64_t per_node = std::min(plan.dp * plan.cp, cluster.gpus_per_node);
-  // Replicas of an expert sit ep ranks apart: on one node only when the group is smaller than the
-  // node.
-  const std::int64_t experts_per_node =
-      std::min(plan.num_ep_groups(), std::max<std::int64_t>(1, cluster.gpus_per_node / plan.ep));
+  const PipelineLayout layout = plan.layout();
+  const GroupPlace dense = dense_replicas(plan, cluster), expert = expert_replicas(plan, cluster);
+  const std::int64_t replicas = dense.ranks * layout.copies(),
+                     expert_copies = expert.ranks * layout.copies();
   const SmShare all_sms{cluster.gpu.num_sms, false};
   auto stream = [&](double bytes) {
     Op op;
@@ -42,26 +39,27 @@ std::vector<OptimizerTimes> optimizer_times(const Scenario& scenario,
   for (std::int64_t rank = 0; rank < plan.pp; ++rank) {
     OptimizerTimes t;
     double local = 0, shard = 0;
-    for (std::int32_t direction = 0; direction < copies; ++direction) {
-      const StageParameters p =
-          stage_parameters(scenario.model,
-                           stages[static_cast<std::size_t>(stage_of(plan.pp, rank, direction))],
-                           local_experts(scenario.model, plan));
+    for (const std::int64_t stage : layout.stages_of(rank)) {
+      const StageParameters p = stage_parameters(scenario.model,
+                                                 stages[static_cast<std::size_t>(stage)],
+                                                 local_experts(scenario.model, plan));
       auto rings = [&](double bytes_per_parameter) {
-        return contention.dense_ring *
-                   ring_time(
-                       cluster, links, bytes_per_parameter * p.other * B, replicas, per_node) +
+        return contention.dense_ring * ring_time(cluster,
+                                                 links,
+                                                 bytes_per_parameter * p.other * B,
+                                                 replicas,
+                                                 dense.per_node) +
                contention.expert_ring * ring_time(cluster,
                                                   links,
                                                   bytes_per_parameter * p.expert * B,
-                                                  expert_replicas,
-                                                  experts_per_node);
+                                                  expert_copies,
+                                                  expert.per_node);
       };
       t.reduce_gradients += rings(4);
       t.gather_weights += rings(2);
       local += p.other + p.expert;
       shard +=
-          p.other / static_cast<double>(replicas) + p.expert / static_cast<double>(expert_replicas);
+          p.other / static_cast<double>(replicas) + p.expert / static_cast<double>(expert_copies);
     }
     // The norm reads this rank's gradient shard once; the scalar all-reduce is two latencies a
     // doubling of the ranks.
@@ -71,7 +69,7 @@ std::vector<OptimizerTimes> optimizer_times(const Scenario& scenario,
     // Adam: gradient read, master weights and both moments read and written, BF16 weights written;
     // then gradients are zeroed and, for FP8, every local weight is quantised again.
     t.update = stream(shard * (4 + 8 + 4 * plan.moment_bytes + 2)) + stream(4 * local);
-    if (plan.recipe == Recipe::fp8_block) t.update += stream(3 * local);
+    if (is_fp8(plan.recipe)) t.update += stream(3 * local);
     times.push_back(t);
   }
   return times;
@@ -89,7 +87,7 @@ void end_step(const ParallelPlan& plan,
     ready[r / per_stage] = std::max(ready[r / per_stage], chunk_end[r]);
   Tick all_reduced = 0;
   for (std::size_t p = 0; p < pp; ++p) {
-    const std::size_t mirror = plan.two_stages_per_rank() ? pp - 1 - p : p;
+    const std::size_t mirror = plan.layout().copies() == 2 ? pp - 1 - p : p;
     all_reduced = std::max(
         all_reduced, std::max(ready[p], ready[mirror]) + to_tick(optimizer[p].reduce_gradients));
   }

@@ -17,7 +17,7 @@ double imbalance(const std::vector<double>& load, const Placement& placement) {
 
 Bytes expert_weight_bytes(const ModelSpec& model, Recipe recipe) {
   // The scales of FP8 blocks, 4 bytes for 128 x 128 weights, are left out.
-  const double bytes_each = recipe == Recipe::fp8_block ? 1 : 2;
+  const double bytes_each = is_fp8(recipe) ? 1 : 2;
   return bytes_each * static_cast<double>(expert_parameters(model)) * B;
 }
 
@@ -75,12 +75,11 @@ RebalanceCost rebalance_cost(const std::vector<PlacementChange>& changes,
   }
   const ParallelPlan& plan = phase.plan;
   const auto stages = stage_layers(plan, scenario.model);
-  const std::int32_t copies = plan.two_stages_per_rank() ? 2 : 1;
-  std::int64_t layers_of_a_rank = 0;  // of its two stages under a bidirectional schedule
+  std::int64_t layers_of_a_rank = 0;  // of all its stages
   for (std::int64_t rank = 0; rank < plan.pp; ++rank) {
     std::int64_t layers = 0;
-    for (std::int32_t direction = 0; direction < copies; ++direction) {
-      const auto& stage = stages[static_cast<std::size_t>(stage_of(plan.pp, rank, direction))];
+    for (const std::int64_t st : plan.layout().stages_of(rank)) {
+      const auto& stage = stages[static_cast<std::size_t>(st)];
       layers += std::count(stage.begin(), stage.end(), LayerKind::moe);
     }
     cost.num_layers += layers;

@@ -15,7 +15,7 @@ std::vector<RankMemory> memory_of(const Scenario& scenario,
                                   const RankLoad& load) {
   const ParallelPlan& plan = phase.plan;
   const ChunkShape shape = chunk_shape(scenario.model, plan, phase.seq_len);
-  const Schedule& schedule = schedule_of(plan.schedule);
+  const PipelineLayout layout = plan.layout();
   const auto layers = stage_layers(plan, scenario.model);
   auto chunk_bytes = [&](std::int64_t stage) {
     return chunk_activation_bytes(
@@ -24,12 +24,13 @@ std::vector<RankMemory> memory_of(const Scenario& scenario,
   };
   std::vector<RankMemory> memory;
   for (std::int64_t rank = 0; rank < plan.pp; ++rank) {
-    std::vector<std::int64_t> stages = {rank};
-    if (plan.two_stages_per_rank()) stages.push_back(plan.pp - 1 - rank);
-    const double alive = peak_alive(
-        schedule.steps(plan.pp, rank, phase.batch / plan.dp),
-        {chunk_bytes(stage_of(plan.pp, rank, 0)), chunk_bytes(stage_of(plan.pp, rank, 1))});
-    memory.push_back(training_memory(scenario.model, plan, shape, load, rank, stages, alive * B));
+    std::vector<double> of_part;
+    for (std::int64_t part = 0; part < layout.num_parts; ++part)
+      of_part.push_back(chunk_bytes(layout.stage_of(rank, part)));
+    const double alive =
+        peak_alive(schedule_of(plan.schedule).steps(pipeline_run(phase), rank), of_part);
+    memory.push_back(training_memory(
+        scenario.model, plan, shape, load, rank, layout.stages_of(rank), alive * B));
   }
   return memory;
 }

@@ -59,8 +59,11 @@ struct RankState {
   Tick compute_idle_since = 0;
   Tick step_start = 0, op_start = 0;
   CommRecord last_comm, running_comm;
-  std::int32_t arrived_f[2] = {0, 0}, arrived_b[2] = {0, 0};  // messages received, per direction
-  Tick message_start = 0, message_end = 0;                    // of the message that came last
+  Tick message_start = 0, message_end = 0;  // of the message that came last
+};
+
+struct Arrivals {  // messages received at a place of the pipeline
+  std::int32_t forward = 0, backward = 0;
 };
 
 struct Group {  // an expert-parallel group at its current collective
@@ -77,12 +80,14 @@ class Simulation {
         costs_(costs),
         pp_(phase.plan.pp),
         ranks_per_stage_(costs.ranks_per_stage()),
-        group_size_(costs.folded() ? 1 : phase.plan.ep),
+        group_size_(costs.folded() ? 1 : phase.plan.ranks_per_ep_group()),
         expert_parallel_(scenario.model.moe && phase.plan.ep > 1),
-        half_(costs.num_microbatches() / schedule_of(phase.plan.schedule).num_directions) {
+        layout_(phase.plan.layout()),
+        run_(pipeline_run(phase)) {
     plan_steps();
     const std::size_t n = static_cast<std::size_t>(pp_ * ranks_per_stage_);
     states_.resize(n);
+    arrivals_.resize(n * static_cast<std::size_t>(layout_.num_parts));
     times_.resize(n);
     groups_.resize(n / static_cast<std::size_t>(group_size_));
     block_uses_.assign(costs.blocks().size(), 0);
@@ -142,21 +147,28 @@ class Simulation {
     std::map<std::tuple<std::int64_t, StepKind, int, int>, const StepProgram*> known;
     steps_.resize(static_cast<std::size_t>(pp_));
     for (std::int64_t rank = 0; rank < pp_; ++rank)
-      for (const ScheduleStep& step : schedule.steps(pp_, rank, costs_.num_microbatches())) {
-        const StepProgram*& program = known[{rank, step.kind, step.f.direction, step.b.direction}];
+      for (const ScheduleStep& step : schedule.steps(run_, rank)) {
+        const StepProgram*& program = known[{rank, step.kind, step.f.part, step.b.part}];
         if (program == nullptr) {
           StepContext c;
           const bool has_f =
               step.kind == StepKind::forward || step.kind == StepKind::forward_backward;
           const bool has_b = step.kind != StepKind::forward;
-          const std::int64_t f_stage = stage_of(pp_, rank, step.f.direction),
-                             b_stage = stage_of(pp_, rank, step.b.direction);
-          if (has_f) c.f_layers = &costs_.stages()[static_cast<std::size_t>(f_stage)];
-          if (has_b) c.b_layers = &costs_.stages()[static_cast<std::size_t>(b_stage)];
-          c.receive_f = has_f && f_stage > 0;
-          c.send_f = has_f && f_stage < pp_ - 1;
-          c.receive_b = has_b && b_stage < pp_ - 1;
-          c.send_b = has_b && b_stage > 0;
+          const PipelineLayout::Place f{rank, step.f.part}, b{rank, step.b.part};
+          // A neighbour on the same rank needs no message: the order of its steps is enough.
+          auto elsewhere = [rank](const std::optional<PipelineLayout::Place>& place) {
+            return place && place->rank != rank;
+          };
+          if (has_f) {
+            c.f_layers = &costs_.stages()[static_cast<std::size_t>(layout_.stage_of(rank, f.part))];
+            c.receive_f = elsewhere(layout_.previous(f));
+            c.send_f = elsewhere(layout_.next(f));
+          }
+          if (has_b) {
+            c.b_layers = &costs_.stages()[static_cast<std::size_t>(layout_.stage_of(rank, b.part))];
+            c.receive_b = elsewhere(layout_.next(b));
+            c.send_b = elsewhere(layout_.previous(b));
+          }
           c.expert_parallel = expert_parallel_;
           programs_.push_back(std::make_unique<StepProgram>(build_step_program(step.kind, c)));
           program = programs_.back().get();
@@ -171,9 +183,10 @@ class Simulation {
   }
 
   const LayerLoad& load(std::uint32_t rank, const Chunk& chunk, std::int16_t moe_index) const {
-    const std::int64_t stage = stage_of(pp_, pp_of(rank), chunk.direction);
-    return costs_.load(
-        stage, chunk.direction * half_ + chunk.microbatch, moe_index, in_stage(rank));
+    return costs_.load(layout_.stage_of(pp_of(rank), chunk.part),
+                       microbatch_index(run_, layout_.order, chunk),
+                       moe_index,
+                       in_stage(rank));
   }
 
   std::size_t block_of(std::uint32_t rank, const PlannedStep& planned, const ComputeOp& op) const {
@@ -205,10 +218,10 @@ class Simulation {
     if (st.comm_done < st.compute.other_base + op.wait_comm) return;
     const bool first = st.compute.op == 0;
     if (first && planned.program->receive_f &&
-        st.arrived_f[planned.step.f.direction] <= planned.step.f.microbatch)
+        arrivals(rank, planned.step.f.part).forward <= planned.step.f.microbatch)
       return;
     if (first && planned.program->receive_b &&
-        st.arrived_b[planned.step.b.direction] <= planned.step.b.microbatch)
+        arrivals(rank, planned.step.b.part).backward <= planned.step.b.microbatch)
       return;
     const Tick now = queue_.now();
     account_gap(st, times_[rank], st.compute_idle_since, now, first);
@@ -325,17 +338,23 @@ class Simulation {
     }
     ++st.comm_done;
     ++st.comm.op;
-    if (op.kind == CommKind::send_f) deliver(rank, planned.step.f, +1, false);
-    if (op.kind == CommKind::send_b) deliver(rank, planned.step.b, -1, true);
+    const PipelineLayout::Place f{pp_of(rank), planned.step.f.part},
+        b{pp_of(rank), planned.step.b.part};
+    if (op.kind == CommKind::send_f) deliver(rank, *layout_.next(f), false);
+    if (op.kind == CommKind::send_b) deliver(rank, *layout_.previous(b), true);
     wake(rank);
   }
 
-  // `along`: with (+1) or against (-1) the chunk's direction of travel.
-  void deliver(std::uint32_t from, const Chunk& chunk, int along, bool backward) {
-    const int step = chunk.direction == 0 ? along : -along;
-    const auto to = static_cast<std::uint32_t>(from + step * ranks_per_stage_);
+  Arrivals& arrivals(std::uint32_t rank, std::int64_t part) {
+    return arrivals_[rank * static_cast<std::size_t>(layout_.num_parts) +
+                     static_cast<std::size_t>(part)];
+  }
+
+  void deliver(std::uint32_t from, const PipelineLayout::Place& place, bool backward) {
+    const auto to = static_cast<std::uint32_t>(place.rank * ranks_per_stage_ + in_stage(from));
     RankState& st = states_[to];
-    ++(backward ? st.arrived_b : st.arrived_f)[chunk.direction];
+    Arrivals& received = arrivals(to, place.part);
+    ++(backward ? received.backward : received.forward);
     st.message_start = states_[from].last_comm.start;
     st.message_end = queue_.now();
     wake(to);
@@ -349,10 +368,12 @@ class Simulation {
   const StageCosts& costs_;
   std::int64_t pp_, ranks_per_stage_, group_size_;
   bool expert_parallel_;
-  std::int64_t half_;  // microbatches a direction
+  PipelineLayout layout_;
+  PipelineRun run_;
   std::vector<std::unique_ptr<StepProgram>> programs_;
   std::vector<std::vector<PlannedStep>> steps_;  // [pp]
   std::vector<RankState> states_;
+  std::vector<Arrivals> arrivals_;  // [rank][part]
   std::vector<RankTimes> times_;
   std::vector<Group> groups_;
   std::vector<std::uint64_t> block_uses_;
@@ -367,8 +388,14 @@ bool ranks_are_identical(const ModelSpec& model, const TrainingPhase& phase) {
   return !model.moe || phase.routing.kind == RoutingKind::balanced;
 }
 
+PipelineRun pipeline_run(const TrainingPhase& phase) {
+  const ParallelPlan& plan = phase.plan;
+  return {
+      plan.pp, num_microbatches(plan, phase.batch), plan.virtual_stages, plan.overlap_expert_comm};
+}
+
 std::string schedule_refusal(const TrainingPhase& phase) {
-  return schedule_of(phase.plan.schedule).refusal(phase.plan.pp, phase.batch / phase.plan.dp);
+  return schedule_of(phase.plan.schedule).refusal(pipeline_run(phase));
 }
 
 StepResult simulate_step(const Scenario& scenario,

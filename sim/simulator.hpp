@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "model/scenario.hpp"
+#include "sim/schedule/schedule.hpp"
 #include "sim/stage_costs.hpp"
 #include "sim/timeline.hpp"
 
@@ -53,6 +54,9 @@ struct StepResult {
 
 // True when the scenario makes the ranks of a stage identical.
 bool ranks_are_identical(const ModelSpec& model, const TrainingPhase& phase);
+
+// What the phase asks of its schedule.
+PipelineRun pipeline_run(const TrainingPhase& phase);
 
 // "" or why the schedule cannot run this phase.
 std::string schedule_refusal(const TrainingPhase& phase);

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "model/parallel_for.hpp"
+#include "model/rank_grid.hpp"
 
 namespace moesim {
 namespace {
@@ -30,7 +31,7 @@ RoutingProblem routing_problem(const Scenario& scenario, const TrainingPhase& ph
   problem.spec = phase.routing;
   problem.placement = phase.plan.placement;
   problem.ep = phase.plan.ep;
-  problem.ranks_per_node = std::min(phase.plan.ep, scenario.cluster.gpus_per_node);
+  problem.ranks_per_node = ep_ranks_per_node(phase.plan, scenario.cluster);
   problem.num_layers = 0;
   for (const auto& stage : stage_layers(phase.plan, scenario.model))
     problem.num_layers += std::count(stage.begin(), stage.end(), LayerKind::moe);
@@ -49,10 +50,10 @@ StageCosts::StageCosts(const Scenario& scenario,
   const ParallelPlan& plan = phase.plan;
   const ModelSpec& m = scenario.model;
   stages_ = stage_layers(plan, m);
-  num_microbatches_ = phase.batch / plan.dp;
+  num_microbatches_ = moesim::num_microbatches(plan, phase.batch);
   ranks_per_stage_ = folded ? 1 : plan.ranks_per_stage();
   shape_ = chunk_shape(m, plan, phase.seq_len);
-  ranks_per_node_ = std::min(plan.ep, scenario.cluster.gpus_per_node);
+  ranks_per_node_ = ep_ranks_per_node(plan, scenario.cluster);
   if (m.moe) {
     message_ = expert_message(m, plan.recipe);
     sampler_ =
@@ -82,14 +83,13 @@ void StageCosts::cost(const Scenario& scenario,
   dispatch_copy_ = copy_rate(comm_.dispatch_per_sm, plan.comm_sms);
   combine_copy_ = copy_rate(comm_.combine_per_sm, plan.comm_sms);
   const Bytes activations = static_cast<double>(shape_.tokens * m.hidden * 2) * B;
-  const bool neighbours_in_node =
-      plan.ranks_per_stage() * plan.pp <= scenario.cluster.gpus_per_node;
-  send_ = to_tick(contention_.send *
-                  send_time(scenario.cluster, links_, activations, neighbours_in_node));
+  send_ = to_tick(
+      contention_.send *
+      send_time(scenario.cluster, links_, activations, pipeline_in_node(plan, scenario.cluster)));
   startup_ = to_tick(scenario.profile.chunk_startup);
   layout_ = to_tick(comm_.layout);
-  if (plan.recipe == Recipe::fp8_block) {  // gradient rows are cast to FP8 on the communication
-                                           // stream before they leave
+  if (is_fp8(plan.recipe)) {  // gradient rows are cast to FP8 on the communication
+                              // stream before they leave
     const Bytes cast = static_cast<double>(shape_.tokens * m.hidden * 3) * B;
     // Without communication SMs nothing overlaps (the plan is refused otherwise): never used.
     cast_beside_ = plan.comm_sms > 0
@@ -167,8 +167,7 @@ void StageCosts::cost_blocks(const ModelSpec& m,
     const std::int64_t width = m.latent ? m.latent->kv_lora_rank + m.latent->qk_rope_head_dim
                                         : 2 * m.num_kv_heads * m.head_dim;
     const Bytes bytes = static_cast<double>(shape_.context * width * 2) * B;
-    gather = to_tick(
-        ring_time(cluster, links_, bytes, plan.cp, std::min(plan.cp, cluster.gpus_per_node)));
+    gather = to_tick(ring_time(cluster, links_, bytes, plan.cp, cp_group(plan, cluster).per_node));
   }
   blocks_.resize(kFixedBlocks + classes_.size() * kBlocksPerClass);
   CostCache costs(cost);

@@ -101,7 +101,7 @@ class ProgramBuilder {
 };
 
 std::string chunk_name(const Chunk& c) {
-  return (c.direction == 0 ? " " : " r") + std::to_string(c.microbatch);
+  return " " + std::to_string(c.microbatch) + (c.part == 0 ? "" : "." + std::to_string(c.part));
 }
 
 }  // namespace

@@ -54,8 +54,8 @@ struct StepContext {
   bool expert_parallel = false;  // ep > 1
 };
 
-// What a timeline calls an operation: "mlp(B) r3" is a block of microbatch 3 of the reverse
-// direction.
+// What a timeline calls an operation: "mlp(B) 3" is a block of microbatch 3, "mlp(B) 3.1" one at
+// the rank's second stage (of the reverse direction, where there are two).
 std::string operation_name(const ComputeOp& op, const ScheduleStep& step);
 std::string operation_name(const CommOp& op, const ScheduleStep& step);
 

@@ -31,13 +31,15 @@ struct LongestPath {
 class LongestPathSolver {
  public:
   LongestPathSolver(ScheduleKind kind,
-                    std::int64_t pp,
-                    std::int64_t num_microbatches,
+                    const PipelineRun& run,
                     StepDuration duration,
                     MessageLead lead = nullptr)
-      : pp_(pp), duration_(std::move(duration)), lead_(std::move(lead)) {
-    for (std::int64_t rank = 0; rank < pp; ++rank) {
-      lists_.push_back(schedule_of(kind).steps(pp, rank, num_microbatches));
+      : run_(run),
+        layout_(pipeline_layout(kind, run.pp, run.virtual_stages)),
+        duration_(std::move(duration)),
+        lead_(std::move(lead)) {
+    for (std::int64_t rank = 0; rank < run.pp; ++rank) {
+      lists_.push_back(schedule_of(kind).steps(run, rank));
       ends_.emplace_back(lists_.back().size(), kUnknown);
       for (std::size_t i = 0; i < lists_.back().size(); ++i) {
         const ScheduleStep& step = lists_.back()[i];
@@ -49,7 +51,7 @@ class LongestPathSolver {
 
   LongestPath solve() {
     LongestPath path;
-    for (std::int64_t rank = 0; rank < pp_; ++rank) {
+    for (std::int64_t rank = 0; rank < run_.pp; ++rank) {
       const auto r = static_cast<std::size_t>(rank);
       path.work.push_back(0);
       for (const ScheduleStep& step : lists_[r]) path.work.back() += length(rank, step);
@@ -62,7 +64,7 @@ class LongestPathSolver {
 
  private:
   static constexpr std::int64_t kUnknown = -1, kAsked = -2;
-  using Key = std::tuple<bool, std::int32_t, std::int32_t, std::int64_t>;
+  using Key = std::tuple<bool, std::int64_t, std::int64_t>;  // forward?, microbatch, stage
 
   static bool has_forward(const ScheduleStep& step) {
     return step.kind == StepKind::forward || step.kind == StepKind::forward_backward;
@@ -71,19 +73,20 @@ class LongestPathSolver {
     return step.kind != StepKind::forward && step.kind != StepKind::weight;
   }
   void place(bool forward, const Chunk& c, std::int64_t rank, std::size_t i) {
-    const Key key{forward, c.direction, c.microbatch, stage_of(pp_, rank, c.direction)};
+    const Key key{forward, microbatch_index(run_, layout_.order, c), stage_of(rank, c)};
     if (!places_.emplace(key, std::make_pair(rank, i)).second)
       throw std::logic_error("a chunk meets a stage twice");
   }
+  std::int64_t stage_of(std::int64_t rank, const Chunk& c) const {
+    return layout_.stage_of(rank, c.part);
+  }
   std::int64_t length(std::int64_t rank, const ScheduleStep& step) const {
     const bool f = has_forward(step), b = step.kind != StepKind::forward;
-    return duration_(step.kind,
-                     f ? stage_of(pp_, rank, step.f.direction) : -1,
-                     b ? stage_of(pp_, rank, step.b.direction) : -1);
+    return duration_(step.kind, f ? stage_of(rank, step.f) : -1, b ? stage_of(rank, step.b) : -1);
   }
   std::int64_t chunk_end(bool forward, const Chunk& c, std::int64_t stage) {
-    if (stage < 0 || stage >= pp_) return 0;
-    const auto [rank, i] = places_.at({forward, c.direction, c.microbatch, stage});
+    if (stage < 0 || stage >= layout_.num_stages()) return 0;
+    const auto [rank, i] = places_.at({forward, microbatch_index(run_, layout_.order, c), stage});
     const StepKind kind = lists_[static_cast<std::size_t>(rank)][i].kind;
     return end_of(rank, i) - (lead_ && !forward ? lead_(kind, stage) : 0);
   }
@@ -95,18 +98,19 @@ class LongestPathSolver {
     const ScheduleStep& step = lists_[static_cast<std::size_t>(rank)][i];
     std::int64_t start = i == 0 ? 0 : end_of(rank, i - 1);
     if (has_forward(step)) {
-      const std::int64_t stage = stage_of(pp_, rank, step.f.direction);
+      const std::int64_t stage = stage_of(rank, step.f);
       start = std::max(start, chunk_end(true, step.f, stage - 1));
     }
     if (has_backward(step)) {
-      const std::int64_t stage = stage_of(pp_, rank, step.b.direction);
+      const std::int64_t stage = stage_of(rank, step.b);
       start = std::max(start, chunk_end(true, step.b, stage));
       start = std::max(start, chunk_end(false, step.b, stage + 1));
     }
     return end = start + length(rank, step);
   }
 
-  std::int64_t pp_;
+  PipelineRun run_;
+  PipelineLayout layout_;
   StepDuration duration_;
   MessageLead lead_;
   std::vector<std::vector<ScheduleStep>> lists_;

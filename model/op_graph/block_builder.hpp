@@ -14,7 +14,7 @@ inline constexpr std::int64_t kScaleBlock = 128;  // elements that share a scale
 // each operand read once, each result written once.
 class BlockBuilder {
  public:
-  BlockBuilder(OpList& ops, Recipe recipe) : ops_(ops), fp8_(recipe == Recipe::fp8_block) {}
+  BlockBuilder(OpList& ops, Recipe recipe) : ops_(ops), fp8_(is_fp8(recipe)) {}
 
   // out[m, n] = a[m, k] b[k, n] with BF16 out; FP8 operands when the recipe says so.
   void gemm(std::string_view name,
@@ -65,8 +65,7 @@ class BlockBuilder {
                  const ChunkShape& chunk,
                  double flops,
                  double bytes) {
-    const std::int64_t batch = std::max<std::int64_t>(1, chunk.tokens / chunk.context),
-                       seq = chunk.tokens / batch;
+    const std::int64_t batch = chunk.sequences, seq = chunk.tokens / batch;
     Op op;
     op.name = name;
     op.kernel = kernel;

@@ -45,7 +45,7 @@ struct MoeDims : Dims {
         Rd(static_cast<double>(R)),
         Id(static_cast<double>(I)),
         recv(static_cast<double>(load.tokens_received)),
-        row(s.recipe == Recipe::fp8_block ? Hd + 4 * Hd / kScaleBlock : 2 * Hd) {}
+        row(is_fp8(s.recipe) ? Hd + 4 * Hd / kScaleBlock : 2 * Hd) {}
 };
 void gate_forward(BlockBuilder& b, const ModelSpec& m, const Dims& d);
 void gate_backward(BlockBuilder& b, const ModelSpec& m, const Dims& d);

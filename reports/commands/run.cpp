@@ -3,6 +3,7 @@
 #include <memory>
 #include <sstream>
 
+#include "model/rank_grid.hpp"
 #include "reports/commands/commands.hpp"
 #include "reports/report.hpp"
 
@@ -60,7 +61,8 @@ std::vector<std::int64_t> default_trace_ranks(
 std::string rank_name(const ParallelPlan& plan, std::int64_t rank) {
   const RankCoordinates c = coordinates_of(plan, rank);
   return "rank " + std::to_string(rank) + " (pp " + std::to_string(c.pp) + ", dp " +
-         std::to_string(c.dp) + ", cp " + std::to_string(c.cp) + ", expert group " +
+         std::to_string(c.dp) + ", cp " + std::to_string(c.cp) +
+         (plan.tp > 1 ? ", tp " + std::to_string(c.tp) : "") + ", expert group " +
          std::to_string(c.ep_group) + ", expert rank " + std::to_string(c.ep_rank) + ")";
 }
 

@@ -35,31 +35,36 @@ std::optional<Section> plan_section(const ReportInput& input) {
       std::to_string(plan.world()) + " ranks; experts over ep " + std::to_string(plan.ep) +
       ", so " + std::to_string(plan.num_ep_groups()) +
       " expert-parallel group(s) a stage; schedule " + schedule_name(plan.schedule) + ", " +
-      std::to_string(phase.batch / plan.dp) + " microbatches of one sequence a pipeline; " +
-      std::to_string(plan.comm_sms) + " of " + std::to_string(input.scenario.cluster.gpu.num_sms) +
-      " SMs communicate; recipe " + (plan.recipe == Recipe::fp8_block ? "fp8_block" : "bf16") +
-      ".");
+      std::to_string(num_microbatches(plan, phase.batch)) + " microbatches of " +
+      (plan.microbatch == 1 ? "one sequence" : std::to_string(plan.microbatch) + " sequences") +
+      " a pipeline; " + std::to_string(plan.comm_sms) + " of " +
+      std::to_string(input.scenario.cluster.gpu.num_sms) + " SMs communicate; recipe " +
+      recipe_name(plan.recipe) + ".");
   Table table{"", {"stage", "layers", "ranks", "expert-parallel groups"}, {}};
   const auto stages = stage_layers(plan, input.scenario.model);
-  for (std::int64_t st = 0; st < plan.pp; ++st) {
-    const std::int64_t first = st * plan.ranks_per_stage();
+  const PipelineLayout layout = plan.layout();
+  const std::int64_t group = plan.ranks_per_ep_group();
+  for (std::int64_t st = 0; st < layout.num_stages(); ++st) {
+    const std::int64_t first = layout.place_of(st, 0).rank * plan.ranks_per_stage();
     std::string groups;
     const std::int64_t shown = std::min<std::int64_t>(plan.num_ep_groups(), 4);
     for (std::int64_t g = 0; g < shown; ++g)
-      groups += (g == 0 ? "" : ", ") + range(first + g * plan.ep, first + (g + 1) * plan.ep - 1);
+      groups += (g == 0 ? "" : ", ") + range(first + g * group, first + (g + 1) * group - 1);
     if (shown < plan.num_ep_groups())
       groups += ", ... (" + std::to_string(plan.num_ep_groups()) + ")";
     std::string ranks = range(first, first + plan.ranks_per_stage() - 1);
-    if (plan.two_stages_per_rank()) {
-      const std::int64_t mirror = (plan.pp - 1 - st) * plan.ranks_per_stage();
+    if (layout.copies() == 2) {
+      const std::int64_t mirror = layout.place_of(st, 1).rank * plan.ranks_per_stage();
       ranks += " and " + range(mirror, mirror + plan.ranks_per_stage() - 1);
     }
     table.rows.push_back(
         {std::to_string(st), layers_text(stages[static_cast<std::size_t>(st)]), ranks, groups});
   }
   section.tables.push_back(std::move(table));
-  if (plan.two_stages_per_rank())
+  if (layout.copies() == 2)
     section.notes.push_back("Each rank holds two stages, one for each direction of the pipeline.");
+  else if (layout.stages_of(0).size() > 1)
+    section.notes.push_back("Each rank holds " + std::to_string(layout.num_parts) + " stages.");
   section.notes.push_back(
       "Layers per stage: " +
       (plan.explain_layers == "given"

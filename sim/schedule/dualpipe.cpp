@@ -45,9 +45,9 @@ class Builder {
   std::vector<ScheduleStep> list_;
 };
 
-std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t num_microbatches) {
+std::vector<ScheduleStep> steps(const PipelineRun& run, std::int64_t rank) {
   constexpr int near = 0, far = 1;
-  const std::int64_t half = pp / 2, from_end = std::min(rank, pp - 1 - rank),
+  const std::int64_t pp = run.pp, half = pp / 2, from_end = std::min(rank, pp - 1 - rank),
                      to_middle = half - from_end - 1;
   const bool middle = rank == half - 1 || rank == half;
   Builder b(pp, rank);
@@ -61,7 +61,7 @@ std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t
     b.weight();
     b.forward(far);
   }
-  for (std::int64_t i = 0; i < num_microbatches / 2 - pp + from_end + 1; ++i) {  // 4
+  for (std::int64_t i = 0; i < run.num_microbatches / 2 - pp + from_end + 1; ++i) {  // 4
     if (i == 0 && middle) {  // the two middle ranks do not overlap their first pair, which shortens
                              // the bubble
       b.forward(near);
@@ -92,17 +92,17 @@ std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t
   return b.take();
 }
 
-std::string refusal(std::int64_t pp, std::int64_t num_microbatches) {
-  if (num_microbatches % 2 != 0 || num_microbatches < 2 * pp)
-    return "DualPipe over " + std::to_string(pp) + " stages needs an even number of at least " +
-           std::to_string(2 * pp) + " microbatches a pipeline, found " +
-           std::to_string(num_microbatches);
+std::string refusal(const PipelineRun& run) {
+  if (run.num_microbatches % 2 != 0 || run.num_microbatches < 2 * run.pp)
+    return "DualPipe over " + std::to_string(run.pp) + " stages needs an even number of at least " +
+           std::to_string(2 * run.pp) + " microbatches a pipeline, found " +
+           std::to_string(run.num_microbatches);
   return "";
 }
 
 }  // namespace
 
 extern const Schedule kDualPipe;
-const Schedule kDualPipe = {ScheduleKind::dualpipe, steps, refusal, 2};
+const Schedule kDualPipe = {ScheduleKind::dualpipe, steps, refusal};
 
 }  // namespace moesim

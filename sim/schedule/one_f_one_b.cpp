@@ -8,9 +8,10 @@
 namespace moesim {
 namespace {
 
-std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t num_microbatches) {
+std::vector<ScheduleStep> steps(const PipelineRun& run, std::int64_t rank) {
   std::vector<ScheduleStep> list;
-  const std::int64_t warmup = std::min(pp - 1 - rank, num_microbatches);
+  const std::int64_t num_microbatches = run.num_microbatches,
+                     warmup = std::min(run.pp - 1 - rank, num_microbatches);
   auto chunk = [](std::int64_t mb) { return Chunk{0, static_cast<std::int32_t>(mb)}; };
   for (std::int64_t mb = 0; mb < warmup; ++mb) list.push_back({StepKind::forward, chunk(mb), {}});
   for (std::int64_t mb = warmup; mb < num_microbatches; ++mb) {
@@ -22,11 +23,11 @@ std::vector<ScheduleStep> steps(std::int64_t pp, std::int64_t rank, std::int64_t
   return list;
 }
 
-std::string refusal(std::int64_t, std::int64_t) { return ""; }
+std::string refusal(const PipelineRun&) { return ""; }
 
 }  // namespace
 
 extern const Schedule kOneFOneB;
-const Schedule kOneFOneB = {ScheduleKind::one_f_one_b, steps, refusal, 1};
+const Schedule kOneFOneB = {ScheduleKind::one_f_one_b, steps, refusal};
 
 }  // namespace moesim

@@ -5,18 +5,18 @@
 namespace moesim {
 namespace {
 
-std::vector<ScheduleStep> steps(std::int64_t, std::int64_t, std::int64_t) {
+std::vector<ScheduleStep> steps(const PipelineRun&, std::int64_t) {
   return {{StepKind::forward_backward, {0, 0}, {1, 0}}};
 }
-std::string refusal(std::int64_t, std::int64_t num_microbatches) {
-  return num_microbatches == 2
-             ? ""
-             : "an overlapped pair is two microbatches, found " + std::to_string(num_microbatches);
+std::string refusal(const PipelineRun& run) {
+  return run.num_microbatches == 2 ? ""
+                                   : "an overlapped pair is two microbatches, found " +
+                                         std::to_string(run.num_microbatches);
 }
 
 }  // namespace
 
 extern const Schedule kOverlappedPair;
-const Schedule kOverlappedPair = {ScheduleKind::overlapped_pair, steps, refusal, 2};
+const Schedule kOverlappedPair = {ScheduleKind::overlapped_pair, steps, refusal};
 
 }  // namespace moesim

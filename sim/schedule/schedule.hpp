@@ -1,6 +1,6 @@
 // Pipeline schedules. A schedule decides order, never duration: for each pipeline rank it returns
-// the ordered list of steps. To add one: its file in this folder and its line in the table in
-// schedule.cpp.
+// the ordered list of steps. To add one: its file in this folder, its line in the table in
+// schedule.cpp, and its line in model/pipeline_layout.cpp, which says where it puts the stages.
 #pragma once
 
 #include <array>
@@ -8,7 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "model/parallel_plan.hpp"
+#include "model/errors.hpp"
+#include "model/pipeline_layout.hpp"
 
 namespace moesim {
 
@@ -20,10 +21,10 @@ enum class StepKind : std::uint8_t {
   forward_backward,  // F of one chunk overlapped with the backward of another
 };
 
-// One microbatch travels in `direction` 0 (rank 0 to the last) or 1 (the other way; bidirectional
-// schedules only). Microbatches are numbered from 0 in each direction.
+// One microbatch at one stage of a rank: the one that its `part` holds. Microbatches are numbered
+// from 0; where they travel both ways (bidirectional), in each direction, which is the part.
 struct Chunk {
-  std::int32_t direction = 0, microbatch = 0;
+  std::int32_t part = 0, microbatch = 0;
   friend bool operator==(const Chunk&, const Chunk&) = default;
 };
 
@@ -33,23 +34,30 @@ struct ScheduleStep {
   Chunk b;  // all but forward
 };
 
+// What a schedule is asked for.
+struct PipelineRun {
+  std::int64_t pp = 1;
+  std::int64_t num_microbatches = 1;  // of both directions
+  std::int64_t virtual_stages = 1;    // interleaved 1F1B: parts a rank
+  bool overlap = false;               // pair forward and backward steps (overlap_expert_comm)
+};
+
 struct Schedule {
   ScheduleKind kind;
-  // Steps of one pipeline rank. `num_microbatches` counts both directions.
-  std::vector<ScheduleStep> (*steps)(std::int64_t pp,
-                                     std::int64_t rank,
-                                     std::int64_t num_microbatches);
-  // "" when the schedule can run them, else why not, with the numbers.
-  std::string (*refusal)(std::int64_t pp, std::int64_t num_microbatches);
-  std::int64_t num_directions;
+  std::vector<ScheduleStep> (*steps)(const PipelineRun& run, std::int64_t rank);
+  // "" when the schedule can run it, else why not, with the numbers.
+  std::string (*refusal)(const PipelineRun& run);
 };
 
 const Schedule& schedule_of(ScheduleKind kind);
 
-// The most that is alive at once on a rank, when a chunk of direction d holds `weight[d]` from its
+// How far into the step's numbering of microbatches, over both directions, a chunk is.
+std::int64_t microbatch_index(const PipelineRun& run, StageOrder order, const Chunk& chunk);
+
+// The most that is alive at once on a rank, when a chunk of part p holds `weight[p]` from its
 // forward step until its backward is complete (until its weight step where that is separate). With
 // weight 1 this counts chunks: pp - rank for 1F1B, at most pp + 1 for DualPipe, as published.
-double peak_alive(const std::vector<ScheduleStep>& steps, const std::array<double, 2>& weight);
+double peak_alive(const std::vector<ScheduleStep>& steps, const std::vector<double>& weight);
 
 // The published bubble of each schedule for equal stages (DualPipe repository, README, "Pipeline
 // Bubbles and Memory Usage"). f, b, w: seconds of a forward chunk, a full backward (input and
@@ -65,11 +73,7 @@ struct ChunkDurations {
   double f = 0, b = 0, w = 0, fb = 0;
 };
 double list_bubble(const Schedule& schedule,
-                   std::int64_t pp,
-                   std::int64_t num_microbatches,
+                   const PipelineRun& run,
                    const ChunkDurations& durations);
-
-// The stage a chunk finds on a rank.
-std::int64_t stage_of(std::int64_t pp, std::int64_t rank, std::int32_t direction);
 
 }  // namespace moesim

@@ -12,6 +12,7 @@
 #include "model/model_counts.hpp"
 #include "model/parallel_plan.hpp"
 #include "model/random.hpp"
+#include "model/rank_grid.hpp"
 #include "tests/catch.hpp"
 #include "tests/shipped_data.hpp"
 
@@ -91,7 +92,8 @@ TEST_CASE("parallel plan: ranks are numbered pp, dp, cp", "[parallel_plan]") {
   CHECK(v3.world() == 2048);
   CHECK(v3.ranks_per_stage() == 128);
   CHECK(v3.num_ep_groups() == 2);
-  CHECK(v3.two_stages_per_rank());
+  CHECK(v3.layout().stages_of(3) == std::vector<std::int64_t>{3, 12});
+  CHECK(v3.layout().copies() == 2);
   const RankCoordinates c = coordinates_of(v3, 3 * 128 + 64 + 5);
   CHECK(c.pp == 3);
   CHECK(c.dp == 69);

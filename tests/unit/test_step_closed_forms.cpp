@@ -161,8 +161,7 @@ TEST_CASE("step: unequal stages take the longest path, to the tick", "[simulator
     const auto path =
         LongestPathSolver(
             row.kind,
-            4,
-            row.microbatches,
+            {4, row.microbatches, 1, false},
             [&](StepKind k, std::int64_t f, std::int64_t b) { return stages.step(k, f, b); },
             [&](StepKind k, std::int64_t b) { return stages.lead(k, b); })
             .solve();
