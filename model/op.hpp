@@ -142,12 +142,22 @@ struct Op {
 
 using OpList = std::vector<Op>;
 
-// The six blocks of a layer between synchronisation points, in the order of the reference trace.
+// The blocks of a layer between synchronisation points, in the order of the reference trace.
 // Forward: attention_f [dispatch] ffn_f [combine]. Backward: [combine's backward] ffn_b, ffn_w
-// [dispatch's backward] attention_b, attention_w.
-enum class Block : std::uint8_t { attention_f, ffn_f, ffn_b, ffn_w, attention_b, attention_w };
-inline constexpr std::size_t kNumBlocks = 6;
+// [dispatch's backward] attention_b, attention_w. Where a whole layer is recomputed, attention_r
+// [dispatch] ffn_r come before its backward blocks; else these two are empty.
+enum class Block : std::uint8_t {
+  attention_f,
+  ffn_f,
+  ffn_b,
+  ffn_w,
+  attention_b,
+  attention_w,
+  attention_r,
+  ffn_r
+};
+inline constexpr std::size_t kNumBlocks = 8;
 inline constexpr std::array<std::string_view, kNumBlocks> kBlockNames = {
-    "attn(F)", "mlp(F)", "mlp(B)", "mlp(W)", "attn(B)", "attn(W)"};
+    "attn(F)", "mlp(F)", "mlp(B)", "mlp(W)", "attn(B)", "attn(W)", "attn(R)", "mlp(R)"};
 
 }  // namespace moesim

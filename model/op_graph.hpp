@@ -9,8 +9,15 @@
 // saved in E5M6, the SwiGLU input saved in FP8; RMSNorm and the latent up-projections recomputed in
 // the backward pass (section 3.2.3).
 //
-// Left out: tensor parallelism inside a layer, attention windows, dropout, biases' element-wise
-// adds, FP8 attention.
+// Tensor parallelism (Shoeybi et al. 2019, arXiv 1909.08053): a rank has 1/tp of the heads, of the
+// feed-forward width and of the vocabulary (the fullest rank's share where it does not divide). A
+// latent attention's down-projections are not cut. With sequence parallelism (Korthikanti et al.
+// 2022, arXiv 2205.05198) everything between the cut products, the gate and dispatch included, is
+// done on 1/tp of the tokens, and so are the down-projections (Megatron-Core's
+// multi_latent_attention.py: the latents are gathered, not the hidden rows). What the ranks
+// exchange for it is in model/block_collectives.
+//
+// Left out: attention windows, dropout, biases' element-wise adds, FP8 attention.
 #pragma once
 
 #include <array>
@@ -21,7 +28,7 @@
 
 namespace moesim {
 
-// Precision of the matrix products and what is cast where (op_graph/block_builder.hpp).
+// Precision of the matrix products; what is cast where is a table (op_graph/recipe.hpp).
 enum class Recipe { fp8_block, bf16, fp8_tensor, mxfp8 };
 inline constexpr std::array<const char*, 4> kRecipeNames = {
     "fp8_block", "bf16", "fp8_tensor", "mxfp8"};
@@ -58,27 +65,45 @@ struct RankLoad {
 };
 
 struct ChunkShape {
-  std::int64_t tokens = 0;  // tokens of the microbatch on this rank
+  std::int64_t tokens = 0;  // tokens of the microbatch in this rank's matrix products
   std::int64_t context =
       0;  // keys the last of them sees: the sequence length, over all context-parallel ranks
   std::int64_t cp = 1;             // context-parallel ranks the sequence is split over
   std::int64_t local_experts = 0;  // experts placed on this rank
   Recipe recipe = Recipe::fp8_block;
   std::int64_t sequences = 1;  // of the microbatch
+  std::int64_t tp = 1;         // tensor-parallel ranks that share these tokens
+  bool sequence_parallel = false;
+  std::int64_t expert_tp = 1;  // neighbours that share an expert's width
+  ContextMethod cp_method = ContextMethod::all_gather;
+  Recompute recompute = {};
+
+  // Tokens this rank holds between the products, and dispatches.
+  std::int64_t own_tokens() const { return sequence_parallel ? tokens / tp : tokens; }
+  // Tokens whose keys and values this rank makes from their latents, or holds.
+  std::int64_t kv_tokens() const {
+    return cp_method == ContextMethod::all_gather ? tokens * cp : tokens;
+  }
 };
+
+// The model with the widths that one rank computes: heads, feed-forward and vocabulary over tp,
+// routed experts over expert_tp.
+ModelSpec rank_share(const ModelSpec& model, const ChunkShape& shape);
 
 struct LayerOps {
   std::array<OpList, kNumBlocks> blocks;
 };
 
-// The kernels of one layer. `load` matters to MoE layers only.
+// The kernels of one layer. `load` matters to MoE layers only; with expert_tp its rows are those of
+// all neighbours together.
 LayerOps build_layer_ops(const ModelSpec& model,
                          LayerKind kind,
                          const ChunkShape& shape,
                          const RankLoad& load);
 
 // Per-token payload of expert-parallel traffic (DeepEP's message layout, counted in the trace's
-// README): the dispatched row with its scales and metadata, the combined row.
+// README): the dispatched row with its metadata, and its scales where the recipe quantises rows
+// before they leave; the combined row.
 struct ExpertMessage {
   Bytes dispatch, combine;
 };

@@ -57,6 +57,9 @@ GroupPlace cp_group(const ParallelPlan& plan, const ClusterSpec& cluster) {
 GroupPlace ep_group(const ParallelPlan& plan, const ClusterSpec& cluster) {
   return place(plan, cluster, plan.ranks_per_ep_group(), 1);
 }
+GroupPlace expert_tp_group(const ParallelPlan& plan, const ClusterSpec& cluster) {
+  return place(plan, cluster, plan.expert_tp, 1);
+}
 std::int64_t ep_ranks_per_node(const ParallelPlan& plan, const ClusterSpec& cluster) {
   return std::max<std::int64_t>(
       1, std::min(plan.ranks_per_ep_group(), cluster.gpus_per_node) / plan.expert_tp);

@@ -28,6 +28,8 @@ struct GroupPlace {
 GroupPlace tp_group(const ParallelPlan& plan, const ClusterSpec& cluster);
 GroupPlace cp_group(const ParallelPlan& plan, const ClusterSpec& cluster);
 GroupPlace ep_group(const ParallelPlan& plan, const ClusterSpec& cluster);
+// The neighbours that share an expert's matrices.
+GroupPlace expert_tp_group(const ParallelPlan& plan, const ClusterSpec& cluster);
 // Expert-parallel ranks on a node, those that share an expert's matrices counted once: what
 // node-limited routing counts.
 std::int64_t ep_ranks_per_node(const ParallelPlan& plan, const ClusterSpec& cluster);

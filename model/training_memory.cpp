@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/model_counts.hpp"
+#include "model/saved_tensors.hpp"
 
 namespace moesim {
 
@@ -46,40 +47,9 @@ Bytes saved_activation_bytes(const ModelSpec& m,
                              LayerKind kind,
                              const ChunkShape& s,
                              const RankLoad& load) {
-  const auto tokens = static_cast<double>(s.tokens), h = static_cast<double>(m.hidden);
-  const bool fp8 = is_fp8(s.recipe);
-  const double wide = 2,
-               saved = fp8 ? 1 + 4.0 / 128 : 2;  // BF16; FP8 with a float scale per 128, or BF16
-  switch (kind) {
-    case LayerKind::embedding: return tokens * 4 * B;  // token ids
-    case LayerKind::head:
-      return tokens * (wide * h + (4.0) * static_cast<double>(m.vocab)) * B;  // input, FP32 logits
-    case LayerKind::mtp_projection: return tokens * 2 * wide * h * B;
-    case LayerKind::dense:
-    case LayerKind::moe: break;
-  }
-  double per_token = 2 * wide * h;  // inputs of the two norms, which are recomputed
-  if (m.latent) {                   // latents; Q, K and V are rebuilt from them
-    per_token += wide * static_cast<double>(m.latent->kv_lora_rank + m.latent->qk_rope_head_dim) *
-                 static_cast<double>(s.cp);
-    per_token += wide * static_cast<double>(m.latent->q_lora_rank > 0 ? m.latent->q_lora_rank
-                                                                      : m.num_heads * m.head_dim);
-  } else {
-    per_token += wide * static_cast<double>((m.num_heads + 2 * m.num_kv_heads) * m.head_dim);
-  }
-  per_token +=
-      (fp8 ? 1.5 : wide) *
-      static_cast<double>(m.num_heads * m.value_head_dim());  // attention output, E5M6 (12 bit)
-  per_token += 4.0 * static_cast<double>(m.num_heads);        // log-sum-exp
-  double bytes = tokens * per_token;
-  if (kind == LayerKind::dense)
-    return (bytes + tokens * saved * 2 * static_cast<double>(m.dense_intermediate)) * B;
-  bytes += tokens * saved * 2 * static_cast<double>(m.moe->shared_intermediate);
-  bytes += tokens * 4 * static_cast<double>(m.moe->num_experts);  // gate scores
-  bytes += static_cast<double>(load.tokens_received) * saved * h;
-  bytes += static_cast<double>(load.padded_rows) * saved * 2 *
-           static_cast<double>(m.moe->expert_intermediate);
-  return bytes * B;
+  Bytes sum;
+  for (const SavedTensor& tensor : saved_tensors(m, kind, s, load)) sum += tensor.bytes;
+  return sum;
 }
 
 Bytes chunk_activation_bytes(const ModelSpec& m,

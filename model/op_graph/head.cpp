@@ -4,7 +4,7 @@ namespace moesim {
 
 void head_forward(BlockBuilder& b, const ModelSpec& m, const Dims& d) {
   const auto v = static_cast<double>(m.vocab);
-  b.memory("final_rmsnorm", Kernel::rmsnorm, Category::head, Pass::forward, d.Td * d.Hd * 8);
+  b.memory("final_rmsnorm", Kernel::rmsnorm, Category::head, Pass::forward, d.Od * d.Hd * 8);
   b.gemm_bf16("lm_head", Category::head, Pass::forward, d.T, m.vocab, d.H, 4);
   // Cross-entropy over FP32 logits: one pass for maximum and sum (fused online), one read for the
   // label.
@@ -22,7 +22,7 @@ void head_backward(BlockBuilder& b, const ModelSpec& m, const Dims& d) {
            Kernel::rmsnorm_backward,
            Category::head,
            Pass::input_grad,
-           d.Td * d.Hd * 8);
+           d.Od * d.Hd * 8);
 }
 
 }  // namespace moesim

@@ -1,5 +1,5 @@
 // The pieces a layer's blocks are put together from (model/op_graph.cpp). Each appends to the block
-// it is given.
+// it is given. The model they see has one rank's widths (rank_share).
 #pragma once
 
 #include "model/op_graph/block_builder.hpp"
@@ -11,6 +11,13 @@ namespace moesim {
 double attention_forward_flops(const ModelSpec& model, const ChunkShape& shape);
 // Five products: S = QK^T again, dV, dP, dQ, dK; three of width head_dim, two of the value width.
 double attention_backward_flops(const ModelSpec& model, const ChunkShape& shape);
+
+// ring_attention.cpp: what a rank does once a piece when keys and values travel around a ring;
+// nothing under the other methods. A piece's output is added to the sum so far, rescaled (FP32 read
+// and written, BF16 read), and in the backward pass dQ, dK and dV are (Liu et al. 2023, arXiv
+// 2310.01889, algorithm 1).
+void merge_ring_outputs(BlockBuilder& b, const ModelSpec& m, const ChunkShape& s, Pass pass);
+void merge_ring_gradients(BlockBuilder& b, const ModelSpec& m, const ChunkShape& s);
 
 // latent_attention.cpp: attention over a compressed key-value latent (MLA), labelled as in the
 // reference trace.
@@ -32,11 +39,18 @@ void swiglu_input_backward(BlockBuilder& b, const Dims& d, std::int64_t width);
 void ffn_input_norm_recompute(BlockBuilder& b, const Dims& d);
 void ffn_entry_forward(BlockBuilder& b, const Dims& d);
 void ffn_entry_backward(BlockBuilder& b, const Dims& d);
+// The attention norm's output of `tokens`, as an operand of weight gradients: from the recomputed
+// BF16, or from the FP8 that was kept.
+void transpose_norm_output(BlockBuilder& b, const Dims& d, double tokens, double launches);
 
 // experts.cpp: gate and routed experts.
+inline double dispatched_row(Recipe recipe) {  // bytes an element
+  const RecipeCasts& casts = casts_of(recipe);
+  return casts.quantises_before_dispatch ? casts.row : 2;
+}
 struct MoeDims : Dims {
   std::int64_t R, I, E;      // padded rows, expert width, local experts
-  double Rd, Id, recv, row;  // row: bytes of one FP8 row with its scales (or BF16)
+  double Rd, Id, recv, row;  // row: bytes of one dispatched row, with its scales
   MoeDims(const ModelSpec& m, const ChunkShape& s, const RankLoad& load)
       : Dims(m, s),
         R(load.padded_rows),
@@ -45,7 +59,7 @@ struct MoeDims : Dims {
         Rd(static_cast<double>(R)),
         Id(static_cast<double>(I)),
         recv(static_cast<double>(load.tokens_received)),
-        row(is_fp8(s.recipe) ? Hd + 4 * Hd / kScaleBlock : 2 * Hd) {}
+        row(Hd * dispatched_row(s.recipe)) {}
 };
 void gate_forward(BlockBuilder& b, const ModelSpec& m, const Dims& d);
 void gate_backward(BlockBuilder& b, const ModelSpec& m, const Dims& d);
