@@ -74,6 +74,11 @@ ChunkShape chunk_shape(const ModelSpec& model, const ParallelPlan& plan, std::in
   shape.cp = plan.cp;
   shape.local_experts = local_experts(model, plan);
   shape.recipe = plan.recipe;
+  shape.tp = plan.tp;
+  shape.sequence_parallel = plan.sequence_parallel;
+  shape.expert_tp = plan.expert_tp;
+  shape.cp_method = plan.cp_method;
+  shape.recompute = plan.recompute;
   return shape;
 }
 

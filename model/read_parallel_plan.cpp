@@ -95,6 +95,20 @@ void check_grids(const ObjectReader& reader,
                 std::to_string(plan.tp) + " does not divide the " +
                     std::to_string(model.num_heads) + " attention heads of " +
                     one_line(model.name));
+  auto check_width = [&](std::int64_t width, const char* what) {
+    if (width % plan.tp != 0)
+      reader.fail("tp",
+                  std::to_string(plan.tp) + " does not divide " + what + " of " +
+                      std::to_string(width) + " of " + one_line(model.name));
+  };
+  if (model.num_kv_heads % plan.tp != 0 && plan.tp % model.num_kv_heads != 0)
+    reader.fail("tp",
+                std::to_string(plan.tp) + " ranks and the " + std::to_string(model.num_kv_heads) +
+                    " key-value heads of " + one_line(model.name) + ": neither divides the other");
+  if (!model.moe || model.num_moe_layers() < model.num_layers)
+    check_width(model.dense_intermediate, "the feed-forward width");
+  if (model.moe) check_width(model.moe->shared_intermediate, "the shared experts' width");
+  if (model.num_mtp_modules > 0) check_width(model.hidden, "the hidden width");
   if (model.moe && plan.tp > 1 && !plan.sequence_parallel)
     reader.fail("sequence_parallel",
                 "is off beside tp " + std::to_string(plan.tp) +
@@ -132,13 +146,6 @@ void check_modelled(const ObjectReader& reader, const ParallelPlan& plan) {
   auto refuse = [&](const char* key, bool wanted, const char* expected) {
     if (wanted) reader.fail(key, std::string("is not modelled yet; expected ") + expected);
   };
-  refuse("tp", plan.tp != 1, "1");
-  refuse("expert_tp", plan.expert_tp != 1, "1");
-  refuse("cp_method", plan.cp_method != ContextMethod::all_gather, "\"all_gather\"");
-  refuse("recompute", plan.recompute != Recompute{}, "the key left out");
-  refuse("recipe",
-         plan.recipe != Recipe::bf16 && plan.recipe != Recipe::fp8_block,
-         "\"fp8_block\" or \"bf16\"");
   refuse("zero_stage", plan.zero_stage != 1, "1");
   refuse("overlap_grad_reduce", plan.overlap_grad_reduce, "false");
   refuse("overlap_param_gather", plan.overlap_param_gather, "false");
@@ -226,6 +233,16 @@ void check_plan(const ObjectReader& reader,
     reader.fail("recipe",
                 "\"" + std::string(recipe_name(plan.recipe)) + "\", but the " +
                     one_line(cluster.gpu.name) + " has no FP8 tensor cores; expected \"bf16\"");
+  // Block scales of 32 are applied by the tensor cores of Blackwell (PTX ISA, tcgen05.mma) and
+  // later.
+  constexpr std::array<const char*, 5> kWithoutMx = {"volta", "turing", "ampere", "ada", "hopper"};
+  if (plan.recipe == Recipe::mxfp8 &&
+      std::find(kWithoutMx.begin(), kWithoutMx.end(), cluster.gpu.architecture) != kWithoutMx.end())
+    reader.fail("recipe",
+                "\"mxfp8\", but the tensor cores of the " + one_line(cluster.gpu.name) + " (" +
+                    one_line(cluster.gpu.architecture) +
+                    ") do not apply its scales; expected \"fp8_block\", \"fp8_tensor\" or "
+                    "\"bf16\"");
 }
 
 void check_layers(const ObjectReader& reader, const ParallelPlan& plan, const ModelSpec& model) {

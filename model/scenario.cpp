@@ -134,9 +134,10 @@ void check_size(const ObjectReader& reader,
                     " layers are too many to simulate; expected a product of at most " +
                     std::to_string(kMostLayerPasses));
   const bool drawn = model.moe && phase.routing.kind == RoutingKind::sampled;
-  if (drawn && phase.batch * p.cp > kMostLayerLoads / model.num_layers)
+  if (drawn && phase.batch * p.cp * p.tp > kMostLayerLoads / model.num_layers)
     reader.fail("batch",
-                std::to_string(phase.batch) + " sequences x cp " + std::to_string(p.cp) + " x " +
+                std::to_string(phase.batch) + " sequences x cp " + std::to_string(p.cp) +
+                    (p.tp == 1 ? "" : " x tp " + std::to_string(p.tp)) + " x " +
                     std::to_string(model.num_layers) +
                     " layers are too many loads to draw; expected a product of at most " +
                     std::to_string(kMostLayerLoads) + ", or routing of kind \"balanced\"");
@@ -171,6 +172,17 @@ void check_batch(const ObjectReader& reader, const TrainingPhase& phase) {
   if (phase.seq_len % p.cp != 0)
     reader.fail("seq_len",
                 std::to_string(phase.seq_len) + " is not divisible by cp " + std::to_string(p.cp));
+  // Ranks of a ring hold a piece of either end of the sequence, so that all have equal work.
+  if (p.cp_method == ContextMethod::ring && phase.seq_len % (2 * p.cp) != 0)
+    reader.fail("seq_len",
+                std::to_string(phase.seq_len) + " is not divisible by 2 x cp " +
+                    std::to_string(p.cp) + " = " + std::to_string(2 * p.cp) +
+                    " pieces, two for each rank of the ring");
+  const std::int64_t tokens = p.microbatch * phase.seq_len / p.cp;
+  if (p.sequence_parallel && tokens % p.tp != 0)
+    reader.fail("seq_len",
+                std::to_string(tokens) + " tokens of a microbatch are not divisible by tp " +
+                    std::to_string(p.tp) + ", over which \"sequence_parallel\" spreads them");
 }
 
 // `index`: of the phase the ramp opens. A ramp grows the batch linearly in tokens; it is cut into

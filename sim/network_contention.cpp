@@ -75,20 +75,32 @@ NetworkContention network_contention(const Scenario& scenario,
   const ParallelPlan& plan = phase.plan;
   const CommModel& comm = scenario.profile.comm;
   const Comparison comparison(cluster, link_rates(cluster, comm));
-  const std::int64_t tokens = plan.microbatch * phase.seq_len / plan.cp, n = plan.ranks_per_stage();
+  const std::int64_t tokens = chunk_shape(scenario.model, plan, phase.seq_len).own_tokens(),
+                     n = plan.ranks_per_stage();
 
   if (sampler != nullptr && plan.ep > 1) {
     const ExpertMessage row = expert_message(scenario.model, plan.recipe);
     std::vector<Message> dispatch, combine;
-    auto append = [](const std::vector<Message>& of_group, std::vector<Message>& all) {
-      all.insert(all.end(), of_group.begin(), of_group.end());
+    // Neighbours that share an expert exchange with those of the same index in their groups of
+    // expert_tp; `first` is the first of them.
+    auto append = [&](const ExpertTraffic& traffic,
+                      std::int64_t first,
+                      Bytes bytes,
+                      std::vector<Message>& all) {
+      for (Message message : expert_messages(traffic, 0, bytes)) {
+        message.source = gpu_of(plan, first + message.source * plan.expert_tp);
+        message.destination = gpu_of(plan, first + message.destination * plan.expert_tp);
+        all.push_back(message);
+      }
     };
-    for (std::int64_t g = 0; g < plan.pp * plan.num_ep_groups(); ++g) {
-      const ExpertTraffic traffic =
-          expert_traffic(sampler->sample_rows(tokens, g, 0, 0), ExpertAlgorithm::two_hop);
-      append(expert_messages(traffic, g * plan.ep, row.dispatch), dispatch);
-      append(expert_messages(mirrored(traffic), g * plan.ep, row.combine), combine);
-    }
+    for (std::int64_t g = 0; g < plan.pp * plan.num_ep_groups(); ++g)
+      for (std::int64_t j = 0; j < plan.expert_tp; ++j) {
+        const std::int64_t first = g * plan.ranks_per_ep_group() + j;
+        const ExpertTraffic traffic = expert_traffic(
+            sampler->sample_rows(tokens, g * plan.expert_tp + j, 0, 0), ExpertAlgorithm::two_hop);
+        append(traffic, first, row.dispatch, dispatch);
+        append(mirrored(traffic), first, row.combine, combine);
+      }
     result.dispatch = comparison.slowdown(dispatch, copy_rate(comm.dispatch_per_sm, plan.comm_sms));
     result.combine = comparison.slowdown(combine, copy_rate(comm.combine_per_sm, plan.comm_sms));
   }
@@ -101,8 +113,8 @@ NetworkContention network_contention(const Scenario& scenario,
   // pieces, of which one is enough to compare.
   const std::int64_t next_node = std::min(n, cluster.gpus_per_node);
   result.dense_ring = comparison.slowdown(ring_step(plan, next_node, activations));
-  result.expert_ring =
-      comparison.slowdown(ring_step(plan, std::max(plan.ep, next_node), activations));
+  result.expert_ring = comparison.slowdown(
+      ring_step(plan, std::max(plan.ranks_per_ep_group(), next_node), activations));
   return result;
 }
 

@@ -170,6 +170,7 @@ class Simulation {
             c.send_b = elsewhere(layout_.previous(b));
           }
           c.expert_parallel = expert_parallel_;
+          c.recompute_layers = plan_.recompute.whole_layer;
           programs_.push_back(std::make_unique<StepProgram>(build_step_program(step.kind, c)));
           program = programs_.back().get();
         }
@@ -306,11 +307,13 @@ class Simulation {
   }
 
   Tick transfer_ticks(std::uint32_t rank, const PlannedStep& planned, const CommOp& op) const {
-    const bool backward = op.kind == CommKind::combine_b || op.kind == CommKind::dispatch_b;
+    const bool backward = op.kind == CommKind::combine_b || op.kind == CommKind::dispatch_b ||
+                          op.kind == CommKind::dispatch_r;
     const LayerLoad& l = load(rank, backward ? planned.step.b : planned.step.f, op.moe_index);
     const bool overlapped = planned.program->overlapped;
     switch (op.kind) {
-      case CommKind::dispatch_f: return costs_.dispatch_ticks(l, overlapped, false);
+      case CommKind::dispatch_f:
+      case CommKind::dispatch_r: return costs_.dispatch_ticks(l, overlapped, false);
       case CommKind::combine_b: return costs_.dispatch_ticks(l, overlapped, true);
       default: return costs_.combine_ticks(l, overlapped);
     }

@@ -5,21 +5,31 @@
 
 #include "model/parallel_for.hpp"
 #include "model/rank_grid.hpp"
+#include "sim/exposed_time.hpp"
 
 namespace moesim {
 namespace {
 
-constexpr std::size_t kBlocksPerClass = 3 * 2;  // ffn_f, ffn_b, ffn_w; alone and overlapped
+// That depend on routing, a slot each; the last only where layers are recomputed.
+constexpr std::array<Block, 4> kLoadedBlocks = {
+    Block::ffn_f, Block::ffn_b, Block::ffn_w, Block::ffn_r};
 // Blocks that do not depend on routing: every layer kind x block x {alone, overlapped}.
 constexpr std::size_t kFixedBlocks = kNumLayerKinds * kNumBlocks * 2;
 
 bool depends_on_load(LayerKind layer, Block block) {
   return layer == LayerKind::moe &&
-         (block == Block::ffn_f || block == Block::ffn_b || block == Block::ffn_w);
+         std::find(kLoadedBlocks.begin(), kLoadedBlocks.end(), block) != kLoadedBlocks.end();
 }
 
-std::size_t ffn_slot(Block block) {
-  return block == Block::ffn_f ? 0 : block == Block::ffn_b ? 1 : 2;
+std::size_t slot_of(Block block) {
+  return static_cast<std::size_t>(std::find(kLoadedBlocks.begin(), kLoadedBlocks.end(), block) -
+                                  kLoadedBlocks.begin());
+}
+
+// Tokens that an expert-parallel rank dispatches: expert_tp neighbours count as one, and each sends
+// its own.
+std::int64_t dispatched_tokens(const ChunkShape& shape) {
+  return shape.own_tokens() * shape.expert_tp;
 }
 
 }  // namespace
@@ -36,7 +46,8 @@ RoutingProblem routing_problem(const Scenario& scenario, const TrainingPhase& ph
   for (const auto& stage : stage_layers(phase.plan, scenario.model))
     problem.num_layers += std::count(stage.begin(), stage.end(), LayerKind::moe);
   problem.seed = scenario.seed;
-  problem.ranks_per_sequence = phase.plan.cp;
+  const std::int64_t sharing = phase.plan.cp * (phase.plan.sequence_parallel ? phase.plan.tp : 1);
+  problem.ranks_per_sequence = std::max<std::int64_t>(1, sharing / phase.plan.expert_tp);
   return problem;
 }
 
@@ -58,7 +69,7 @@ StageCosts::StageCosts(const Scenario& scenario,
     message_ = expert_message(m, plan.recipe);
     sampler_ =
         std::make_shared<const RoutingSampler>(routing_problem(scenario, phase), num_threads);
-    mean_load_ = sampler_->balanced(shape_.tokens).load;
+    mean_load_ = sampler_->balanced(dispatched_tokens(shape_)).load;
   }
   contention_ = contention ? *contention : network_contention(scenario, phase, sampler_.get());
   draw_loads(phase, num_threads);
@@ -82,15 +93,15 @@ void StageCosts::cost(const Scenario& scenario,
   links_ = link_rates(scenario.cluster, comm_);
   dispatch_copy_ = copy_rate(comm_.dispatch_per_sm, plan.comm_sms);
   combine_copy_ = copy_rate(comm_.combine_per_sm, plan.comm_sms);
-  const Bytes activations = static_cast<double>(shape_.tokens * m.hidden * 2) * B;
+  const Bytes activations = static_cast<double>(shape_.own_tokens() * m.hidden * 2) * B;
   send_ = to_tick(
       contention_.send *
       send_time(scenario.cluster, links_, activations, pipeline_in_node(plan, scenario.cluster)));
   startup_ = to_tick(scenario.profile.chunk_startup);
   layout_ = to_tick(comm_.layout);
-  if (is_fp8(plan.recipe)) {  // gradient rows are cast to FP8 on the communication
-                              // stream before they leave
-    const Bytes cast = static_cast<double>(shape_.tokens * m.hidden * 3) * B;
+  if (plan.recipe == Recipe::fp8_block) {  // gradient rows are cast to FP8 on the communication
+                                           // stream before they leave
+    const Bytes cast = static_cast<double>(shape_.own_tokens() * m.hidden * 3) * B;
     // Without communication SMs nothing overlaps (the plan is refused otherwise): never used.
     cast_beside_ = plan.comm_sms > 0
                        ? to_tick(cast / (static_cast<double>(plan.comm_sms) * comm_.cast_per_sm))
@@ -103,7 +114,7 @@ void StageCosts::cost(const Scenario& scenario,
     op.bytes = cast;
     cast_alone_ = to_tick(model.cost(op, {scenario.cluster.gpu.num_sms, false}).time);
   }
-  cost_blocks(m, model, plan, scenario.cluster);
+  cost_blocks(scenario, plan, model);
 }
 
 void StageCosts::draw_loads(const TrainingPhase& phase, int num_threads) {
@@ -112,6 +123,9 @@ void StageCosts::draw_loads(const TrainingPhase& phase, int num_threads) {
   std::map<RankLoad, std::uint32_t> class_of;
   std::int64_t first_layer = 0;
   std::int64_t most_rows = 0;
+  const std::int64_t tokens = dispatched_tokens(shape_);
+  const auto neighbours = static_cast<std::size_t>(folded_ ? 1 : plan.expert_tp);
+  const auto sharing = static_cast<double>(plan.expert_tp);  // each moves its part of the rows
   for (std::size_t st = 0; st < stages_.size(); ++st) {
     StageLoads& stage = stage_loads_[st];
     stage.num_moe_layers = std::count(stages_[st].begin(), stages_[st].end(), LayerKind::moe);
@@ -124,18 +138,19 @@ void StageCosts::draw_loads(const TrainingPhase& phase, int num_threads) {
                  layer =
                      first_layer + static_cast<std::int64_t>(i % std::max<std::size_t>(1, layers));
       if (folded_) {
-        drawn[i] = {sampler_->balanced(shape_.tokens)};
+        drawn[i] = {sampler_->balanced(tokens)};
         return;
       }
       for (std::int64_t group = 0; group < plan.num_ep_groups(); ++group) {
-        auto ranks = sampler_->sample(shape_.tokens, group, layer, mb);
+        auto ranks = sampler_->sample(tokens, group, layer, mb);
         drawn[i].insert(drawn[i].end(), ranks.begin(), ranks.end());
       }
     });
     stage.loads.resize(draws * per_layer);
     for (std::size_t i = 0; i < draws; ++i)
       for (std::size_t r = 0; r < per_layer; ++r) {
-        RankLoad load = drawn[i][r].load;
+        const RankTraffic& traffic = drawn[i][r / neighbours];
+        RankLoad load = traffic.load;
         most_rows = std::max(most_rows, load.rows);
         load.rows = 0;  // costs depend on padded rows and received tokens only: fewer classes
         const auto [it, added] =
@@ -143,34 +158,38 @@ void StageCosts::draw_loads(const TrainingPhase& phase, int num_threads) {
         if (added) classes_.push_back(load);
         stage.loads[i * per_layer + r] = {
             it->second,
-            static_cast<float>(std::max(drawn[i][r].nic_rows_sent, drawn[i][r].nic_rows_received)),
-            static_cast<float>(drawn[i][r].node_mean_received)};
+            static_cast<float>(std::max(traffic.nic_rows_sent, traffic.nic_rows_received) /
+                               sharing),
+            static_cast<float>(traffic.node_mean_received / sharing)};
       }
     first_layer += stage.num_moe_layers;
   }
   if (mean_load_.rows > 0 && most_rows > 0)
     max_over_mean_rows_ = static_cast<double>(most_rows) / static_cast<double>(mean_load_.rows);
   for (const RankLoad& load : classes_)
-    received_of_class_.push_back(static_cast<double>(load.tokens_received));
+    received_of_class_.push_back(static_cast<double>(load.tokens_received) / sharing);
 }
 
-void StageCosts::cost_blocks(const ModelSpec& m,
-                             const CostModel& cost,
+void StageCosts::cost_blocks(const Scenario& scenario,
                              const ParallelPlan& plan,
-                             const ClusterSpec& cluster) {
-  const std::int64_t sms = cluster.gpu.num_sms - plan.comm_sms;
-  // Gathering the sequence's keys and values (latents) over the context-parallel ranks, once
-  // forward and once backward, and scattering their gradient: exposed, at the head of the attention
-  // block.
-  Tick gather = 0;
-  if (plan.cp > 1) {
-    const std::int64_t width = m.latent ? m.latent->kv_lora_rank + m.latent->qk_rope_head_dim
-                                        : 2 * m.num_kv_heads * m.head_dim;
-    const Bytes bytes = static_cast<double>(shape_.context * width * 2) * B;
-    gather = to_tick(ring_time(cluster, links_, bytes, plan.cp, cp_group(plan, cluster).per_node));
-  }
-  blocks_.resize(kFixedBlocks + classes_.size() * kBlocksPerClass);
-  CostCache costs(cost);
+                             const CostModel& model) {
+  const ModelSpec& m = scenario.model;
+  const std::int64_t sms = scenario.cluster.gpu.num_sms - plan.comm_sms;
+  const ExposedTime exposed(scenario.profile, scenario.cluster, plan);
+  CostCache costs(model);
+  auto block_cost =
+      [&](LayerKind layer, Block block, const OpList& ops, const RankLoad& load, bool overlapped) {
+        const SmShare share{sms, overlapped};
+        BlockCost cost = cost_of(ops, costs, share);
+        if (ops.empty()) return cost;
+        const Tick extra =
+            exposed.of(block_collectives(m, layer, block, shape_, load), ops, costs, share);
+        cost.by_category[static_cast<std::size_t>(Category::exposed_comm)] += extra;
+        cost.duration += extra;
+        return cost;
+      };
+  blocks_per_class_ = 2 * (plan.recompute.whole_layer ? 4 : 3);
+  blocks_.resize(kFixedBlocks + classes_.size() * blocks_per_class_);
   for (std::size_t kind = 0; kind < kNumLayerKinds; ++kind) {
     const auto layer = static_cast<LayerKind>(kind);
     if (layer == LayerKind::moe && !m.moe) continue;
@@ -179,23 +198,22 @@ void StageCosts::cost_blocks(const ModelSpec& m,
       for (const bool overlapped : {false, true}) {
         const auto block = static_cast<Block>(b);
         if (depends_on_load(layer, block)) continue;
-        BlockCost& c = blocks_[block_index(layer, block, 0, overlapped)];
-        c = cost_of(ops.blocks[b], costs, {sms, overlapped});
-        const bool attends = layer == LayerKind::moe || layer == LayerKind::dense;
-        const Tick extra = !attends                      ? 0
-                           : block == Block::attention_f ? gather
-                           : block == Block::attention_b ? 2 * gather
-                                                         : 0;
-        c.by_category[static_cast<std::size_t>(Category::exposed_comm)] += extra;
-        c.duration += extra;
+        blocks_[block_index(layer, block, 0, overlapped)] =
+            block_cost(layer, block, ops.blocks[b], mean_load_, overlapped);
       }
   }
   for (std::uint32_t k = 0; k < classes_.size(); ++k) {
     const LayerOps ops = build_layer_ops(m, LayerKind::moe, shape_, classes_[k]);
-    for (const Block block : {Block::ffn_f, Block::ffn_b, Block::ffn_w})
-      for (const bool overlapped : {false, true})
+    for (std::size_t slot = 0; slot < blocks_per_class_ / 2; ++slot)
+      for (const bool overlapped : {false, true}) {
+        const Block block = kLoadedBlocks[slot];
         blocks_[block_index(LayerKind::moe, block, k, overlapped)] =
-            cost_of(ops.blocks[static_cast<std::size_t>(block)], costs, {sms, overlapped});
+            block_cost(LayerKind::moe,
+                       block,
+                       ops.blocks[static_cast<std::size_t>(block)],
+                       classes_[k],
+                       overlapped);
+      }
   }
 }
 
@@ -204,7 +222,8 @@ std::size_t StageCosts::block_index(LayerKind layer,
                                     std::uint32_t load_class,
                                     bool overlapped) const {
   if (depends_on_load(layer, block))
-    return kFixedBlocks + load_class * kBlocksPerClass + ffn_slot(block) * 2 + (overlapped ? 1 : 0);
+    return kFixedBlocks + load_class * blocks_per_class_ + slot_of(block) * 2 +
+           (overlapped ? 1 : 0);
   return (static_cast<std::size_t>(layer) * kNumBlocks + static_cast<std::size_t>(block)) * 2 +
          (overlapped ? 1 : 0);
 }

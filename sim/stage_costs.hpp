@@ -83,10 +83,7 @@ class StageCosts {
   void draw_loads(const TrainingPhase& phase, int num_threads);
   // What depends on the profile: messages, start-up, blocks.
   void cost(const Scenario& scenario, const TrainingPhase& phase, const CostModel& model);
-  void cost_blocks(const ModelSpec& model,
-                   const CostModel& cost,
-                   const ParallelPlan& plan,
-                   const ClusterSpec& cluster);
+  void cost_blocks(const Scenario& scenario, const ParallelPlan& plan, const CostModel& model);
   TwoHopTraffic dispatch_of(const LayerLoad& load) const;
 
   std::vector<std::vector<LayerKind>> stages_;
@@ -97,7 +94,8 @@ class StageCosts {
   std::int64_t ranks_per_stage_ = 1, num_microbatches_ = 0;
   std::vector<StageLoads> stage_loads_;
   std::vector<RankLoad> classes_;          // of equal loads
-  std::vector<double> received_of_class_;  // tokens received
+  std::vector<double> received_of_class_;  // tokens received by the rank itself
+  std::size_t blocks_per_class_ = 0;
   std::vector<BlockCost> blocks_;
   LinkRates links_;
   Bandwidth dispatch_copy_, combine_copy_;  // of the kernel's SMs

@@ -48,6 +48,16 @@ class ProgramBuilder {
   }
 
   // --- backward chunk, last layer first ---
+  // After b_combine, which needs nothing of it.
+  void b_recompute(std::size_t i) {
+    const LayerKind kind = (*c_.b_layers)[i];
+    if (!c_.recompute_layers || (kind != LayerKind::dense && kind != LayerKind::moe)) return;
+    compute(Block::attention_r, i, true, 0);
+    const int rows_here =
+        moe(*c_.b_layers, i) ? comm(CommKind::dispatch_r, moe_index(*c_.b_layers, i), num_compute())
+                             : 0;
+    compute(Block::ffn_r, i, true, rows_here);
+  }
   void b_combine(std::size_t i) {
     b_waits_ = moe(*c_.b_layers, i)
                    ? comm(CommKind::combine_b, moe_index(*c_.b_layers, i), input_gradient_done_)
@@ -118,6 +128,7 @@ std::string operation_name(const CommOp& op, const ScheduleStep& step) {
     case CommKind::combine_f: return "combine(F)" + chunk_name(step.f);
     case CommKind::combine_b: return "combine(B)" + chunk_name(step.b);
     case CommKind::dispatch_b: return "dispatch(B)" + chunk_name(step.b);
+    case CommKind::dispatch_r: return "dispatch(R)" + chunk_name(step.b);
     case CommKind::send_f: return "PP(F)" + chunk_name(step.f);
     case CommKind::send_b: return "PP(B)" + chunk_name(step.b);
   }
@@ -152,6 +163,7 @@ StepProgram build_step_program(StepKind kind, const StepContext& context) {
       const bool f = pair < num_f, back = pair < num_b;
       const std::size_t j = back ? num_b - 1 - pair : 0;
       if (back) b.b_combine(j);
+      if (back) b.b_recompute(j);
       if (f) b.f_attention(pair);
       if (back) b.b_ffn(j);
       if (back) b.b_ffn_weight(j);
@@ -169,6 +181,7 @@ StepProgram build_step_program(StepKind kind, const StepContext& context) {
   const bool with_weights = kind == StepKind::backward;
   for (std::size_t i = num_b; i-- > 0;) {
     b.b_combine(i);
+    b.b_recompute(i);
     b.b_ffn(i);
     if (with_weights) b.b_ffn_weight(i);
     b.b_attention(i);

@@ -7,7 +7,9 @@
 //   compute        attn(F)     mlp(B)       mlp(W)   mlp(F)        attn(B)   attn(W)
 //   communication  combine(B)  dispatch(F)  dispatch(B)            combine(F)
 // "combine(B)", the backward pass of combine, is a dispatch of gradients; "dispatch(B)" is a
-// combine of gradients.
+// combine of gradients. A layer that is recomputed runs attn(R), dispatch(R), mlp(R) before its
+// mlp(B), beside its combine(B); its result is the next layer's input, which was kept, so nothing
+// is combined again.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +22,15 @@
 namespace moesim {
 
 enum class ComputeKind : std::uint8_t { startup, block, tail };
-enum class CommKind : std::uint8_t { dispatch_f, combine_f, combine_b, dispatch_b, send_f, send_b };
+enum class CommKind : std::uint8_t {
+  dispatch_f,
+  combine_f,
+  combine_b,
+  dispatch_b,
+  dispatch_r,
+  send_f,
+  send_b
+};
 
 struct ComputeOp {
   ComputeKind kind = ComputeKind::block;
@@ -52,6 +62,7 @@ struct StepContext {
   bool receive_f = false, send_f = false;  // false at the pipeline's ends
   bool receive_b = false, send_b = false;
   bool expert_parallel = false;  // ep > 1
+  bool recompute_layers = false;
 };
 
 // What a timeline calls an operation: "mlp(B) 3" is a block of microbatch 3, "mlp(B) 3.1" one at

@@ -233,9 +233,9 @@ scenario.json: [2, 2] => "2, 2"
 scenario.json: "dualpipe" => "DualPipe"
     scenario.json: /plan/schedule: unknown value "DualPipe"; known: 1f1b, dualpipe, overlapped_pair
 scenario.json: "fp8_block" => "fp8"
-    scenario.json: /plan/recipe: unknown value "fp8"; known: fp8_block, bf16
+    scenario.json: /plan/recipe: unknown value "fp8"; known: fp8_block, bf16, fp8_tensor, mxfp8
 scenario.json: "/plan/moments": "fp32" => "/plan/recipe": "fp16"
-    scenario.json: /override/~1plan~1recipe: unknown value "fp16"; known: fp8_block, bf16
+    scenario.json: /override/~1plan~1recipe: unknown value "fp16"; known: fp8_block, bf16, fp8_tensor, mxfp8
 scenario.json: "kind": "sampled" => "kind": "random"
     scenario.json: /routing/kind: unknown value "random"; known: balanced, sampled
 scenario.json: "cv": 0.1 => "cv": -0.1
@@ -328,7 +328,7 @@ TEST_CASE("bad input: plans that do not fit model, cluster or batch", "[bad_inpu
 scenario.json: "dp": 8 => "dp": 16
     scenario.json: /plan: tp 1 x cp 1 x pp 2 x dp 16 = 32 ranks, but the cluster has 2 nodes x 8 GPUs = 16
 scenario.json: "tp": 1 => "tp": 2
-    scenario.json: /plan/tp: tensor parallelism is not modelled yet; expected 1, found 2
+    scenario.json: /plan: tp 2 x cp 1 x pp 2 x dp 8 = 32 ranks, but the cluster has 2 nodes x 8 GPUs = 16
 scenario.json: "pp": 2, "dp": 8 => "pp": 1, "dp": 16
     scenario.json: /plan/pp: DualPipe needs an even number of stages, found 1
 scenario.json: "pp": 2, "dp": 8, "ep": 8 => "pp": 16, "dp": 1, "ep": 1

@@ -216,7 +216,8 @@ TEST_CASE("parallel plan: errors show their arithmetic", "[parallel_plan]") {
       refusal({{"/plan/layers_per_stage", "[4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]"}}),
       "/plan/layers_per_stage: adds up to 64, but deepseek-v3 has 61 layers"));
   CHECK(ends_with(refusal({{"/plan/tp", "2"}, {"/plan/dp", "64"}}),
-                  "/plan/tp: tensor parallelism is not modelled yet; expected 1, found 2"));
+                  "/plan/sequence_parallel: is off beside tp 2 and experts: each tensor-parallel "
+                  "rank would dispatch the same tokens; expected true"));
   CHECK(ends_with(refusal({{"/phases/0/batch", "15361"}}),
                   "/phases/0/batch: 15361 sequences are not divisible by dp 128"));
   CHECK(ends_with(refusal({{"/phases/0/batch", "130"}}, "deepseek-v3-chunk"),

@@ -244,8 +244,8 @@ TEST_CASE("simulator: nothing starts before what it needs", "[simulator]") {
     int dispatches = 0, messages = 0;
     for (std::size_t rank = 0; rank < 64; ++rank)
       for (const auto& [name, spans] : comm[rank]) {
-        const std::string chunk = name.substr(name.find(' '));  // " 3" or " r3"
-        const bool reverse = chunk[1] == 'r';
+        const std::string chunk = name.substr(name.find(' '));  // " 3" or " 3.1"
+        const bool reverse = chunk.find('.') != std::string::npos;
         // On a stage of MoE layers only, the k-th of a kind belongs to the k-th layer.
         const std::size_t stage = reverse ? 3 - rank / 16 : rank / 16;
         if (stage == 2 && name.rfind("dispatch(F)", 0) == 0)
