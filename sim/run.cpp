@@ -79,7 +79,10 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
     }
     if (options.progress) options.progress(phase.name);
     SimulationOptions simulation = options.simulation;
-    if (i > 0) simulation.timeline_ranks.clear();
+    if (i > 0) {
+      simulation.timeline_ranks.clear();
+      simulation.explain = false;
+    }
     run.phases.push_back(run_phase(scenario, phase, costs, simulation));
     const PhaseResult& result = run.phases.back();
     run.feasible = run.feasible && result.refusal.empty() && result.fits;

@@ -15,6 +15,7 @@ std::optional<Section> uncertainty_section(const ReportInput& input);
 std::optional<Section> run_section(const ReportInput& input);
 std::optional<Section> breakdown_section(const ReportInput& input);
 std::optional<Section> waterfall_section(const ReportInput& input);
+std::optional<Section> critical_path_section(const ReportInput& input);  // with --explain
 std::optional<Section> memory_section(const ReportInput& input);
 std::optional<Section> plan_section(const ReportInput& input);
 std::optional<Section> routing_section(const ReportInput& input);
