@@ -45,7 +45,8 @@ std::vector<KnownRow> known_rows(const fs::path& path, const ReportInput& input,
   FigureEvaluator evaluator(folder, num_threads);
   evaluator.add_run(path.filename().string(), input.scenario, input.run, input.uncertainty);
   for (const KnownFigure& figure : read_known_figures(folder))
-    if (figure.formula.empty() && figure.scenario == path.filename().string())
+    if (figure.formula.empty() && figure.settings.empty() &&
+        figure.scenario == path.filename().string())
       rows.push_back(evaluator.evaluate(figure));
   return rows;
 }

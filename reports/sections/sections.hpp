@@ -26,6 +26,9 @@ std::optional<Section> variants_section(const ReportInput& input);
 // the same.
 std::string with_interval(double value, const Interval& interval, std::string (*format)(double));
 
+// The two categories that changed most: "exposed communication -0.71 s, pipeline bubble +0.10 s".
+std::string main_changes(const PhaseResult& base, const PhaseResult& changed);
+
 // Known figures as rows of a table; shared by the report and by `moesim validate`.
 Table known_table(const std::vector<KnownRow>& rows);
 std::string known_legend();
