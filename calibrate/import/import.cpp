@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <tuple>
 
 #include "calibrate/import/formats.hpp"
+#include "model/device_name.hpp"
 #include "model/json_message.hpp"
 #include "model/kernel_plan.hpp"
 #include "model/line_reader.hpp"
@@ -276,21 +276,9 @@ Seconds checked_time(double value,
 }
 
 void check_device(const std::string& device, const GpuSpec& gpu, const std::string& place) {
-  // "A100-80GB" is sold as "NVIDIA A100-SXM4-80GB": the model is what stands before the dash.
-  const auto is_part = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
-  const auto upper = [](std::string text) {
-    for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    return text;
-  };
-  const std::string name = upper(device);
-  const std::string model = upper(
-      std::string(gpu.name.begin(), std::find_if_not(gpu.name.begin(), gpu.name.end(), is_part)));
-  for (std::size_t at = name.find(model); at != std::string::npos; at = name.find(model, at + 1)) {
-    const std::size_t end = at + model.size();
-    if ((at == 0 || !is_part(name[at - 1])) && (end == name.size() || !is_part(name[end]))) return;
-  }
-  throw InputError(place,
-                   "was measured on " + in_quotes(device) + ", and --gpu names a " + gpu.name);
+  if (!device_is_gpu(device, gpu.name))
+    throw InputError(place,
+                     "was measured on " + in_quotes(device) + ", and --gpu names a " + gpu.name);
 }
 
 std::int64_t ranks_on_node(std::int64_t ranks,
