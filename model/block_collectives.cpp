@@ -86,8 +86,11 @@ class Exchange {
                        1});
   }
   // Sums partial results of every rank: where each rank goes on with its own tokens, or all do.
-  void sum(std::string_view name, double bytes_per_token) {
-    tp(s_.sequence_parallel ? Kind::reduce_scatter : Kind::all_reduce, name, bytes_per_token);
+  void sum(std::string_view name, double bytes_per_token, std::string_view beside = {}) {
+    tp(s_.sequence_parallel ? Kind::reduce_scatter : Kind::all_reduce,
+       name,
+       bytes_per_token,
+       beside);
   }
   // Makes whole what each rank has of its own tokens.
   void gather(std::string_view name, double bytes_per_token, std::string_view beside = {}) {
@@ -157,7 +160,7 @@ class Exchange {
     if (layer_ == LayerKind::mtp_projection) {
       gather("gather MTP gradient", hidden_ * gradient_);
       gather("gather MTP input again", 2 * hidden_ * operand_, "mtp_projection_dgrad");
-      sum("sum MTP input gradient", 4 * hidden_);
+      sum("sum MTP input gradient", 4 * hidden_, "mtp_projection_wgrad");
     }
     if (!attends()) return;
     gather("gather attention output gradient", hidden_ * gradient_);
@@ -170,7 +173,7 @@ class Exchange {
              : m_.latent ? "kv_b_dgrad"
                          : "qkv_dgrad");
     context_backward();
-    sum("sum attention input gradient", attention_input(2));
+    sum("sum attention input gradient", attention_input(2), m_.latent ? "kv_b_wgrad" : "qkv_wgrad");
   }
   void forward_ffn_side() {
     if (layer_ == LayerKind::head) {
@@ -189,7 +192,7 @@ class Exchange {
   void backward_ffn_side() {
     if (layer_ == LayerKind::head) {
       gather("gather head input again", 2 * hidden_, "lm_head_dgrad");
-      sum("sum head input gradient", 2 * hidden_);
+      sum("sum head input gradient", 2 * hidden_, "lm_head_wgrad");
     }
     if (has_dense_products()) gather("gather FFN output gradient", hidden_ * gradient_);
     if (layer_ == LayerKind::moe)
@@ -198,7 +201,7 @@ class Exchange {
       gather("gather FFN input again", hidden_ * operand_, "shared_gate_up_dgrad");
     if (layer_ == LayerKind::moe)
       expert_rows(Kind::reduce_scatter, "scatter expert input gradients", 2 * hidden_);
-    if (has_dense_products()) sum("sum FFN input gradient", 2 * hidden_);
+    if (has_dense_products()) sum("sum FFN input gradient", 2 * hidden_, "shared_gate_up_wgrad");
   }
 
   const ModelSpec m_;
@@ -216,7 +219,15 @@ std::vector<BlockCollective> block_collectives(const ModelSpec& model,
                                                Block block,
                                                const ChunkShape& shape,
                                                const RankLoad& load) {
+  if (shape.tp == 1 && shape.cp == 1 && shape.expert_tp == 1) return {};
   return Exchange(model, kind, shape, load).of(block);
+}
+
+const Op* find_op(const LayerOps& layer, std::string_view name) {
+  for (const OpList& ops : layer.blocks)
+    for (const Op& op : ops)
+      if (op.name == name) return &op;
+  return nullptr;
 }
 
 Bytes sent_bytes(const BlockCollective& c, std::int64_t ranks) {

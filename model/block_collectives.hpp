@@ -13,8 +13,10 @@
 //     all-gather eTW and reduce-scatter 2TH instead; backward all-gather eTH of the output's
 //     gradient (twice e where a recipe scales its two copies apart) and reduce-scatter 2TW of the
 //     input's; and the products' input, of which 1/n was kept, is gathered again for the weight
-//     gradient (eTW) beside the input gradient's product. In BF16 forward moves 2 x 2(n-1)/n x 2TH
-//     bytes a layer a rank, either way.
+//     gradient (eTW) beside the input gradient's product. In BF16 forward moves
+//     2 x 2(n-1)/n x 2TH bytes a layer a rank, either way.
+//   either way the input's gradient is summed beside the weight gradient's product (Megatron-Core,
+//     tensor_parallel/layers.py).
 //   vocabulary: the embedding's result is summed up, the head's input is gathered; the loss takes
 //     three all-reduces of 4T (maximum, sum, the label's logit).
 //   routed experts over m = expert_tp neighbours: received rows are gathered before them, results
@@ -50,7 +52,7 @@ struct BlockCollective {
   SharingGroup group = SharingGroup::tp;
   Bytes bytes;                   // a rank's whole buffer, as in CollectiveSpec; of one message
   std::int64_t count = 1;        // one after the other
-  std::string_view beside = {};  // operation of the block that each of them hides behind ...
+  std::string_view beside = {};  // operation of the layer that each of them hides behind ...
   std::int64_t parts = 1;        // ... a part of it
 };
 
@@ -60,6 +62,9 @@ std::vector<BlockCollective> block_collectives(const ModelSpec& model,
                                                Block block,
                                                const ChunkShape& shape,
                                                const RankLoad& load);
+
+// The operation of this name, the first in the order of the blocks; nullptr: none.
+const Op* find_op(const LayerOps& layer, std::string_view name);
 
 // What a rank of a group sends, all `count` of them.
 Bytes sent_bytes(const BlockCollective& collective, std::int64_t ranks);

@@ -38,7 +38,10 @@ ExposedTime::ExposedTime(const Profile& profile,
     : profile_(profile),
       cluster_(cluster),
       plan_(plan),
-      links_(link_rates(cluster, profile.comm)) {}
+      links_(link_rates(cluster, profile.comm)),
+      weights_follow_(plan.schedule == ScheduleKind::gpipe ||
+                      plan.schedule == ScheduleKind::one_f_one_b ||
+                      plan.schedule == ScheduleKind::interleaved_1f1b) {}
 
 Seconds ExposedTime::alone(const BlockCollective& c) const {
   const GroupPlace place = place_of(c.group, plan_, cluster_);
@@ -67,16 +70,15 @@ Seconds ExposedTime::alone(const BlockCollective& c) const {
 }
 
 Tick ExposedTime::of(const std::vector<BlockCollective>& collectives,
-                     const OpList& block,
+                     const LayerOps& layer,
                      CostCache& costs,
                      const SmShare& share) const {
   Tick sum = 0;
   for (const BlockCollective& c : collectives) {
-    Seconds beside;
-    if (!c.beside.empty())
-      for (const Op& op : block)
-        if (op.name == c.beside) beside += costs.cost(op, share).time;
-    const Seconds hidden = (1 / static_cast<double>(c.parts)) * beside;
+    Seconds hidden;
+    if (const Op* op = find_op(layer, c.beside);
+        op != nullptr && (op->pass != Pass::weight_grad || weights_follow_))
+      hidden = (1 / static_cast<double>(c.parts)) * costs.cost(*op, share).time;
     sum += c.count * to_tick(std::max(Seconds(), alone(c) - hidden));
   }
   return sum;

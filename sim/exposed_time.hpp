@@ -3,8 +3,9 @@
 // Alone, one takes what the profile measured for its kind, geometry and size, where it did on equal
 // NVLink; else ring_time (all-reduce: twice), the direct all-to-all or a message, at the sustained
 // rates of the links between the ranks as the rank order places them. What hides behind an
-// operation of the block counts only as far as it takes longer than that operation, or the part of
-// it that is there for each.
+// operation of the layer counts only as far as it takes longer than that operation, or the part of
+// it that is there for each. A weight gradient hides something of the backward block only under
+// schedules that keep both together (GPipe, 1F1B, interleaved); the others put it elsewhere.
 //
 // Left out: SMs the collective takes from the operation it hides behind, contention with dispatch
 // and with gradients.
@@ -25,8 +26,9 @@ class ExposedTime {
 
   // One of `count`, with nothing beside it.
   Seconds alone(const BlockCollective& collective) const;
+  // `layer`: whose block they belong to.
   Tick of(const std::vector<BlockCollective>& collectives,
-          const OpList& block,
+          const LayerOps& layer,
           CostCache& costs,
           const SmShare& share) const;
 
@@ -35,6 +37,7 @@ class ExposedTime {
   const ClusterSpec& cluster_;
   const ParallelPlan& plan_;
   LinkRates links_;
+  bool weights_follow_ = false;  // weight gradients come right after their input gradients
 };
 
 }  // namespace moesim

@@ -177,17 +177,21 @@ void StageCosts::cost_blocks(const Scenario& scenario,
   const std::int64_t sms = scenario.cluster.gpu.num_sms - plan.comm_sms;
   const ExposedTime exposed(scenario.profile, scenario.cluster, plan);
   CostCache costs(model);
-  auto block_cost =
-      [&](LayerKind layer, Block block, const OpList& ops, const RankLoad& load, bool overlapped) {
-        const SmShare share{sms, overlapped};
-        BlockCost cost = cost_of(ops, costs, share);
-        if (ops.empty()) return cost;
-        const Tick extra =
-            exposed.of(block_collectives(m, layer, block, shape_, load), ops, costs, share);
-        cost.by_category[static_cast<std::size_t>(Category::exposed_comm)] += extra;
-        cost.duration += extra;
-        return cost;
-      };
+  auto block_cost = [&](LayerKind layer,
+                        Block block,
+                        const LayerOps& ops,
+                        const RankLoad& load,
+                        bool overlapped) {
+    const SmShare share{sms, overlapped};
+    const OpList& of_block = ops.blocks[static_cast<std::size_t>(block)];
+    BlockCost cost = cost_of(of_block, costs, share);
+    if (of_block.empty()) return cost;
+    const Tick extra =
+        exposed.of(block_collectives(m, layer, block, shape_, load), ops, costs, share);
+    cost.by_category[static_cast<std::size_t>(Category::exposed_comm)] += extra;
+    cost.duration += extra;
+    return cost;
+  };
   blocks_per_class_ = 2 * (plan.recompute.whole_layer ? 4 : 3);
   blocks_.resize(kFixedBlocks + classes_.size() * blocks_per_class_);
   for (std::size_t kind = 0; kind < kNumLayerKinds; ++kind) {
@@ -199,7 +203,7 @@ void StageCosts::cost_blocks(const Scenario& scenario,
         const auto block = static_cast<Block>(b);
         if (depends_on_load(layer, block)) continue;
         blocks_[block_index(layer, block, 0, overlapped)] =
-            block_cost(layer, block, ops.blocks[b], mean_load_, overlapped);
+            block_cost(layer, block, ops, mean_load_, overlapped);
       }
   }
   for (std::uint32_t k = 0; k < classes_.size(); ++k) {
@@ -208,11 +212,7 @@ void StageCosts::cost_blocks(const Scenario& scenario,
       for (const bool overlapped : {false, true}) {
         const Block block = kLoadedBlocks[slot];
         blocks_[block_index(LayerKind::moe, block, k, overlapped)] =
-            block_cost(LayerKind::moe,
-                       block,
-                       ops.blocks[static_cast<std::size_t>(block)],
-                       classes_[k],
-                       overlapped);
+            block_cost(LayerKind::moe, block, ops, classes_[k], overlapped);
       }
   }
 }

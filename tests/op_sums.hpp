@@ -21,14 +21,6 @@ inline double all_flops(const LayerOps& layer) {
   return flops_where(layer, [](const Op&) { return true; });
 }
 
-// The operation of this name in any block; nullptr: none.
-inline const Op* find_op(const LayerOps& layer, std::string_view name) {
-  for (const OpList& ops : layer.blocks)
-    for (const Op& op : ops)
-      if (op.name == name) return &op;
-  return nullptr;
-}
-
 // Sent by a rank in these blocks, over groups of one kind.
 inline double sent_in(const ModelSpec& model,
                       LayerKind kind,

@@ -123,8 +123,8 @@ TEST_CASE("context parallel: a ring hides behind attention that is long enough",
   const auto hops = block_collectives(m, LayerKind::dense, Block::attention_f, s, {});
   REQUIRE(hops.size() == 1);
   CHECK(hops[0].count == kCp - 1);
-  const OpList block = build_layer_ops(m, LayerKind::dense, s, {}).blocks[0];
-  CHECK(exposed.of(hops, block, costs, share) == 0);
+  const LayerOps layer = build_layer_ops(m, LayerKind::dense, s, {});
+  CHECK(exposed.of(hops, layer, costs, share) == 0);
   // Without attention every hop is there in full.
   const double hop = 3.33e-6 + 2. * kTokens * 2 * 8 * 128 / (0.6694 * 200e9);
   CHECK(exposed.of(hops, {}, costs, share) == 7 * to_tick(exposed.alone(hops[0])));
@@ -132,9 +132,6 @@ TEST_CASE("context parallel: a ring hides behind attention that is long enough",
   // In between: what a hop takes longer than the attention of a piece.
   auto wide = hops;
   wide[0].bytes = 1e9 * B;
-  Seconds attention;
-  for (const Op& op : block)
-    if (op.name == "flash_attn_fwd(causal)") attention += costs.cost(op, share).time;
-  const Seconds piece = 0.125 * attention;
-  CHECK(exposed.of(wide, block, costs, share) == 7 * to_tick(exposed.alone(wide[0]) - piece));
+  const Seconds piece = 0.125 * costs.cost(*find_op(layer, "flash_attn_fwd(causal)"), share).time;
+  CHECK(exposed.of(wide, layer, costs, share) == 7 * to_tick(exposed.alone(wide[0]) - piece));
 }

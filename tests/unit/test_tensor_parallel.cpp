@@ -186,20 +186,28 @@ TEST_CASE("tensor parallel: an exposed collective by hand", "[tensor_parallel]")
   CHECK(tp_group(plan, scenario.cluster).per_node == 1);
   CHECK(exposed.alone(gather).in(us) == Approx(1e6 * 64e6 * 7 / 8 / nic + 7 * 3.7));
   // Beside a product only what is longer than it counts.
-  OpList block;
+  LayerOps layer;
   Op product;
   product.name = "product";
   product.kernel = Kernel::gemm_bf16;
   product.gemm = {4096, 4096, 4096, 1};
   product.flops = 2. * 4096 * 4096 * 4096 * FLOP;
   product.bytes = 3. * 4096 * 4096 * 2 * B;
-  block.push_back(product);
+  layer.blocks[0].push_back(product);
   const SmShare share{132, false};
   BlockCollective hidden = gather;
   hidden.beside = "product";
-  CHECK(exposed.of({hidden}, block, costs, share) ==
+  CHECK(exposed.of({hidden}, layer, costs, share) ==
         to_tick(exposed.alone(gather) - costs.cost(product, share).time));
+  // A weight gradient only where the schedule puts it right after.
+  layer.blocks[0][0].pass = Pass::weight_grad;
+  CHECK(plan.schedule == ScheduleKind::dualpipe);
+  CHECK(exposed.of({hidden}, layer, costs, share) == to_tick(exposed.alone(gather)));
+  plan.schedule = ScheduleKind::one_f_one_b;
+  CHECK(ExposedTime(scenario.profile, scenario.cluster, plan).of({hidden}, layer, costs, share) ==
+        to_tick(exposed.alone(gather) - costs.cost(product, share).time));
+  layer.blocks[0][0].pass = Pass::input_grad;
   hidden.bytes = 1e3 * B;
   CHECK(exposed.of({hidden}, {}, costs, share) > 0);
-  CHECK(exposed.of({hidden}, block, costs, share) == 0);
+  CHECK(exposed.of({hidden}, layer, costs, share) == 0);
 }
