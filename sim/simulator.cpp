@@ -170,6 +170,7 @@ class Simulation {
             c.send_b = elsewhere(layout_.previous(b));
           }
           c.expert_parallel = expert_parallel_;
+          c.overlap_order = plan_.overlap_order;
           programs_.push_back(std::make_unique<StepProgram>(build_step_program(step.kind, c)));
           program = programs_.back().get();
         }

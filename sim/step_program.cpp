@@ -100,6 +100,20 @@ class ProgramBuilder {
   bool f_combine_pending_ = false;
 };
 
+// In the order of the enumerators of OverlapMove.
+struct Move {
+  bool of_f_chunk;
+  void (ProgramBuilder::*append)(std::size_t layer);
+};
+constexpr Move kMoves[] = {{false, &ProgramBuilder::b_combine},
+                           {true, &ProgramBuilder::f_attention},
+                           {false, &ProgramBuilder::b_ffn},
+                           {false, &ProgramBuilder::b_ffn_weight},
+                           {true, &ProgramBuilder::f_ffn},
+                           {true, &ProgramBuilder::f_combine},
+                           {false, &ProgramBuilder::b_attention},
+                           {false, &ProgramBuilder::b_attention_weight}};
+
 std::string chunk_name(const Chunk& c) {
   return " " + std::to_string(c.microbatch) + (c.part == 0 ? "" : "." + std::to_string(c.part));
 }
@@ -150,15 +164,10 @@ StepProgram build_step_program(StepKind kind, const StepContext& context) {
     program.overlapped = true;
     for (std::size_t pair = 0; pair < std::max(num_f, num_b); ++pair) {
       const bool f = pair < num_f, back = pair < num_b;
-      const std::size_t j = back ? num_b - 1 - pair : 0;
-      if (back) b.b_combine(j);
-      if (f) b.f_attention(pair);
-      if (back) b.b_ffn(j);
-      if (back) b.b_ffn_weight(j);
-      if (f) b.f_ffn(pair);
-      if (f) b.f_combine(pair);
-      if (back) b.b_attention(j);
-      if (back) b.b_attention_weight(j);
+      for (const OverlapMove move : context.overlap_order) {
+        const auto& [of_f_chunk, append] = kMoves[static_cast<std::size_t>(move)];
+        if (of_f_chunk ? f : back) (b.*append)(of_f_chunk ? pair : num_b - 1 - pair);
+      }
     }
     b.f_end();
     b.b_end();
