@@ -36,13 +36,18 @@ double bubble_dualpipe(const FormulaInputs& in, const Scenario*) {
   return dualpipe_bubble(in.whole("pp"), in.number("fb"), in.number("b"), in.number("w"));
 }
 
-// The same from the step lists themselves: schedule 0 is 1F1B, 1 is DualPipe.
+// The same from the step lists themselves, over pp ranks; "schedule" as a plan writes it.
 double schedule_bubble(const FormulaInputs& in, const Scenario*) {
-  const Schedule& schedule =
-      schedule_of(in.whole("schedule") == 0 ? ScheduleKind::one_f_one_b : ScheduleKind::dualpipe);
-  return list_bubble(schedule,
-                     {in.whole("pp"), in.whole("microbatches"), 1, false},
-                     {in.number("f"), in.number("b"), in.number("w"), in.number("fb")});
+  const PipelineRun run{in.whole("pp"), in.whole("microbatches"), 1, false};
+  for (const ScheduleTraits& row : all_schedules()) {
+    if (in.text("schedule") != row.name) continue;
+    const Schedule& schedule = schedule_of(row.kind);
+    const std::string refusal = schedule.refusal(run);
+    if (!refusal.empty()) throw InputError(in.place(), refusal);
+    return list_bubble(
+        schedule, run, {in.number("f"), in.number("b"), in.number("w"), in.number("fb")});
+  }
+  throw InputError(in.place(), "unknown schedule \"" + in.text("schedule") + "\"");
 }
 
 // Share of a kind of step in a rank's DualPipe list, times its duration.
@@ -314,6 +319,13 @@ constexpr Row kTable[] = {{"product", product},
 double FormulaInputs::number(const std::string& name) const {
   const auto it = values_.find(name);
   if (it == values_.end()) throw InputError(place_, "missing input \"" + name + "\"");
+  return it->second;
+}
+
+const std::string& FormulaInputs::text(const std::string& name) const {
+  const auto it = names_.find(name);
+  if (it == names_.end())
+    throw InputError(place_, "missing input \"" + name + "\", which is a name");
   return it->second;
 }
 

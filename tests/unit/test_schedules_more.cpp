@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "model/errors.hpp"
+#include "reports/formulas.hpp"
 #include "sim/schedule/schedule.hpp"
 #include "tests/catch.hpp"
 #include "tests/longest_path.hpp"
@@ -312,4 +314,28 @@ TEST_CASE("schedules: what they refuse", "[schedule]") {
   for (const ScheduleKind kind :
        {ScheduleKind::gpipe, ScheduleKind::zb_h1, ScheduleKind::zb_h2, ScheduleKind::zb_v})
     CHECK(schedule_of(kind).refusal({16, 1, 1, false}).empty());
+}
+
+TEST_CASE("schedules: a known figure names its schedule", "[schedule]") {
+  auto bubble = [](std::map<std::string, std::string> names, double pp, double microbatches) {
+    const std::map<std::string, double> inputs = {
+        {"pp", pp}, {"microbatches", microbatches}, {"f", 1}, {"b", 2}, {"w", 1}, {"fb", 3}};
+    return evaluate_formula(
+        "schedule_bubble", FormulaInputs(inputs, "x.json: /from", std::move(names)), nullptr);
+  };
+  auto error = [&](std::map<std::string, std::string> names) {
+    try {
+      bubble(std::move(names), 8, 10);
+    } catch (const InputError& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  CHECK(bubble({{"schedule", "zb_h1"}}, 16, 40) == 15);
+  CHECK(bubble({{"schedule", "dualpipe_v"}}, 8, 40) == 14);
+  CHECK(error({}) == "x.json: /from: missing input \"schedule\", which is a name");
+  CHECK(error({{"schedule", "zb"}}) == "x.json: /from: unknown schedule \"zb\"");
+  CHECK(error({{"schedule", "dualpipe_v"}}) ==
+        "x.json: /from: DualPipeV over 8 ranks needs at least 2 x 8 = 16 microbatches a pipeline, "
+        "found 10");
 }
