@@ -125,6 +125,29 @@ JsonValue sources_json(const Uncertainty& uncertainty) {
   return list;
 }
 
+JsonValue critical_path_json(const CriticalPath& path) {
+  JsonValue shares = JsonValue::object();
+  for (const CriticalPath::Share& share : path.shares)
+    shares.set(share.kind, to_seconds(share.time).in(s));
+  JsonValue segments = JsonValue::array();
+  for (const PathSegment& segment : path.segments)
+    segments.push(
+        JsonValue::object()
+            .set("start_s", to_seconds(segment.start).in(s))
+            .set("end_s", to_seconds(segment.end).in(s))
+            .set("pp_rank", segment.pp)
+            .set("phase",
+                 std::string(kSchedulePhaseNames[static_cast<std::size_t>(segment.phase)].title))
+            .set("first_microbatch", static_cast<std::int64_t>(segment.first_microbatch))
+            .set("last_microbatch", static_cast<std::int64_t>(segment.last_microbatch))
+            .set("num_operations", segment.num_operations)
+            .set("communication_s", to_seconds(segment.communication).in(s))
+            .set("because", segment.reason));
+  return JsonValue::object()
+      .set("seconds_by_operation", std::move(shares))
+      .set("segments", std::move(segments));
+}
+
 }  // namespace
 
 JsonValue run_json(const Scenario& scenario,
@@ -157,6 +180,8 @@ JsonValue run_json(const Scenario& scenario,
                       .set("seconds", line.seconds)
                       .set("mfu_causal_after", line.mfu_after));
     doc.set("mfu_waterfall", std::move(ladder));
+    if (main.step.critical_path)
+      doc.set("critical_path", critical_path_json(*main.step.critical_path));
     doc.set("memory", memory_json(main.memory, scenario.cluster.gpu.hbm));
     JsonValue origins = JsonValue::object();
     for (std::size_t i = 0; i < kNumOrigins; ++i)

@@ -79,7 +79,10 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
     }
     if (options.progress) options.progress(phase.name);
     SimulationOptions simulation = options.simulation;
-    if (i > 0) simulation.timeline_ranks.clear();
+    if (i > 0) {
+      simulation.timeline_ranks.clear();
+      simulation.explain = false;
+    }
     run.phases.push_back(run_phase(scenario, phase, costs, simulation));
     const PhaseResult& result = run.phases.back();
     run.feasible = run.feasible && result.refusal.empty() && result.fits;
@@ -102,11 +105,14 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
         "the gate cannot give every expert the load its popularity asks for (largest miss " +
         number_text(std::round(1000 * main.step.popularity_residual) / 1000) +
         " of the mean load); loads are what it gives. Allow more groups or a flatter popularity");
-  if (costs.is_derived())
-    run.warnings.push_back("profile " + scenario.profile.id + " was measured on " +
-                           scenario.profile.gpu.name + ", not on " + scenario.cluster.gpu.name +
-                           ": rates are carried over by datasheet ratios and count as "
-                           "extrapolated; calibrate on the GPU itself to remove this");
+  if (const Profile& profile = scenario.profile; costs.is_derived())
+    run.warnings.push_back(
+        "profile " + profile.id + " was " +
+        (profile.kind == ProfileKind::derived
+             ? "derived from " + profile.derived_from + ", not measured"
+             : "measured on " + profile.gpu.name + ", not on " + scenario.cluster.gpu.name) +
+        ": rates are carried over by datasheet ratios and count as "
+        "extrapolated; calibrate on the GPU itself to remove this");
   const double roofline = main.origin_share[static_cast<std::size_t>(Origin::roofline)];
   if (roofline > 0)
     run.warnings.push_back(

@@ -120,22 +120,40 @@ std::string chunk_name(const Chunk& c) {
 
 }  // namespace
 
-std::string operation_name(const ComputeOp& op, const ScheduleStep& step) {
+const char* operation_kind(const ComputeOp& op) {
   if (op.kind != ComputeKind::block) return "chunk start";
-  return std::string(kBlockNames[static_cast<std::size_t>(op.block)]) +
-         chunk_name(op.backward_chunk ? step.b : step.f);
+  return kBlockNames[static_cast<std::size_t>(op.block)].data();
+}
+
+const char* operation_kind(const CommOp& op) {
+  switch (op.kind) {
+    case CommKind::dispatch_f: return "dispatch(F)";
+    case CommKind::combine_f: return "combine(F)";
+    case CommKind::combine_b: return "combine(B)";
+    case CommKind::dispatch_b: return "dispatch(B)";
+    case CommKind::send_f: return "PP(F)";
+    case CommKind::send_b: return "PP(B)";
+  }
+  throw std::logic_error("communication without a name");
+}
+
+const Chunk& chunk_of(const ComputeOp& op, const ScheduleStep& step) {
+  return op.backward_chunk ? step.b : step.f;
+}
+
+const Chunk& chunk_of(const CommOp& op, const ScheduleStep& step) {
+  const bool backward = op.kind == CommKind::combine_b || op.kind == CommKind::dispatch_b ||
+                        op.kind == CommKind::send_b;
+  return backward ? step.b : step.f;
+}
+
+std::string operation_name(const ComputeOp& op, const ScheduleStep& step) {
+  if (op.kind != ComputeKind::block) return operation_kind(op);
+  return operation_kind(op) + chunk_name(chunk_of(op, step));
 }
 
 std::string operation_name(const CommOp& op, const ScheduleStep& step) {
-  switch (op.kind) {
-    case CommKind::dispatch_f: return "dispatch(F)" + chunk_name(step.f);
-    case CommKind::combine_f: return "combine(F)" + chunk_name(step.f);
-    case CommKind::combine_b: return "combine(B)" + chunk_name(step.b);
-    case CommKind::dispatch_b: return "dispatch(B)" + chunk_name(step.b);
-    case CommKind::send_f: return "PP(F)" + chunk_name(step.f);
-    case CommKind::send_b: return "PP(B)" + chunk_name(step.b);
-  }
-  throw std::logic_error("communication without a name");
+  return operation_kind(op) + chunk_name(chunk_of(op, step));
 }
 
 StepProgram build_step_program(StepKind kind, const StepContext& context) {

@@ -61,6 +61,11 @@ struct StepContext {
 // the rank's second stage (of the reverse direction, where there are two).
 std::string operation_name(const ComputeOp& op, const ScheduleStep& step);
 std::string operation_name(const CommOp& op, const ScheduleStep& step);
+// The same without its chunk, and the chunk.
+const char* operation_kind(const ComputeOp& op);
+const char* operation_kind(const CommOp& op);
+const Chunk& chunk_of(const ComputeOp& op, const ScheduleStep& step);
+const Chunk& chunk_of(const CommOp& op, const ScheduleStep& step);
 
 StepProgram build_step_program(StepKind kind, const StepContext& context);
 
