@@ -92,6 +92,8 @@ void simulate(const SearchRequest& request,
   Scenario scenario;
   try {
     scenario = read_scenario(request.scenario, all);
+  } catch (const UnknownKey&) {
+    throw;  // a misspelt choice is no plan
   } catch (const InputError& error) {
     point.refusal = error.what();
     return;
