@@ -285,7 +285,8 @@ std::string recorded_loads(const std::vector<TrainingPhase>& phases) {
 
 // References ("/cluster") are replaced before files are opened, everything else after.
 bool replaces_reference(const std::string& pointer) {
-  return pointer == "/model" || pointer == "/cluster" || pointer == "/profile";
+  return pointer == "/model" || pointer == "/cluster" || pointer == "/profile" ||
+         pointer == "/operations";
 }
 
 void apply(const Overrides& overrides, bool references, JsonNode& document) {
@@ -298,7 +299,8 @@ void apply(const Overrides& overrides, bool references, JsonNode& document) {
     // May be a member that the file leaves out: the readers of these refuse those they do not know.
     const bool may_add = is_below(pointer, "/routing") || is_below(pointer, "/plan") ||
                          is_below(pointer, "/phases") || is_below(pointer, "/cluster/fabric") ||
-                         pointer == "/profile/collectives";
+                         pointer == "/profile/collectives" || pointer == "/operations" ||
+                         is_below(pointer, "/operations");
     set_at(document, pointer, value, value.place(), may_add);
   }
 }
@@ -326,6 +328,20 @@ std::vector<Variant> read_variants(ObjectReader& scenario) {
   return variants;
 }
 
+Operations read_run_operations(const JsonNode& node, const Scenario& scenario) {
+  double num_steps = 0;
+  for (const TrainingPhase& phase : scenario.phases) {
+    if (phase.stated_gpu_hours) continue;
+    if (phase.plan.schedule == ScheduleKind::overlapped_pair)
+      throw InputError(node.place(),
+                       "given, but phase " + in_quotes(phase.name) +
+                           " is an overlapped pair of chunks, not steps of a run");
+    num_steps += phase.tokens / static_cast<double>(phase.seq_len * phase.batch);
+  }
+  return read_operations(
+      node, scenario.model, scenario.cluster, scenario.phases.front().plan.moment_bytes, num_steps);
+}
+
 }  // namespace
 
 Scenario read_scenario(const std::filesystem::path& path,
@@ -341,7 +357,8 @@ Scenario read_scenario(const std::filesystem::path& path,
   }
   overrides.insert(overrides.end(), settings.begin(), settings.end());
   apply(overrides, /*references=*/true, document);
-  for (const char* key : {"model", "cluster", "profile"}) resolve(document, key, folder);
+  for (const char* key : {"model", "cluster", "profile", "operations"})
+    resolve(document, key, folder);
   apply(overrides, /*references=*/false, document);
   for (const char* key : {"cluster", "profile"})
     resolve(document, key, folder);  // a GPU's file named by an override
@@ -368,6 +385,8 @@ Scenario read_scenario(const std::filesystem::path& path,
   scenario.seed = static_cast<std::uint64_t>(reader.integer("seed", 0, std::int64_t{1} << 62));
   if (reader.has("assumptions")) scenario.assumptions = reader.text_list("assumptions");
   scenario.phases = read_phases(reader, scenario.model, scenario.cluster, scenario.seed);
+  if (const JsonNode* operations = reader.optional("operations"))
+    scenario.operations = read_run_operations(*operations, scenario);
   scenario.variants = read_variants(reader);
   reader.finish();
   scenario.hash = fnv1a_hex(canonical_text(document) + recorded_loads(scenario.phases));
