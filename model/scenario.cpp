@@ -7,6 +7,7 @@
 #include "model/errors.hpp"
 #include "model/json_message.hpp"
 #include "model/model_counts.hpp"
+#include "model/sequence_ramp.hpp"
 
 namespace moesim {
 namespace {
@@ -257,9 +258,20 @@ std::vector<TrainingPhase> read_phases(ObjectReader& scenario,
             ? step_tokens * static_cast<double>(reader.integer("steps", 1, std::int64_t{1} << 40))
             : static_cast<double>(reader.count("tokens"));
     const JsonNode* ramp = reader.optional("ramp");
+    const auto check = [&](const ObjectReader& place, const TrainingPhase& checked) {
+      check_batch(place, checked);
+      check_size(place, checked, model, cluster);
+    };
+    check(reader, phase);
+    if (reader.has("seq_ramp")) {
+      if (ramp != nullptr)
+        reader.fail(
+            "seq_ramp",
+            "given beside \"ramp\"; expected one of the two (a stretch may have its batch)");
+      for (TrainingPhase& stretch : read_sequence_ramp(reader, main.size(), phase, check))
+        ramps.push_back(std::move(stretch));
+    }
     reader.finish();
-    check_batch(reader, phase);
-    check_size(reader, phase, model, cluster);
     if (ramp != nullptr) {
       ObjectReader ramp_reader(*ramp);
       double left = phase.tokens;

@@ -33,7 +33,7 @@ struct TrainingPhase {
   double tokens = 0;       // trained in this phase
   ParallelPlan plan;
   RoutingSpec routing;
-  std::optional<std::size_t> ramp_of;  // this is a stretch of the batch ramp that opens phase [i]
+  std::optional<std::size_t> ramp_of;  // this is a stretch of the ramp that opens phase [i]
   std::optional<double> stated_gpu_hours;  // taken as given, not simulated
   std::string source;                      // where a stated figure is from
 };
