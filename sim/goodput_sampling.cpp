@@ -117,4 +117,23 @@ Interval chance_interval(const std::vector<RunTimes>& samples,
   return {quantile(0.05), quantile(0.95)};
 }
 
+Interval operations_interval(
+    const RunResult& run,
+    const std::optional<Uncertainty>& uncertainty,
+    double highest,
+    const std::function<double(const OperationsResult&, const RunTimes&)>& number) {
+  const auto expected = [&](const RunResult& r) {
+    return number(*r.operations, r.operations->expected);
+  };
+  const Interval chance = chance_interval(
+      run.operations->samples, [&](const RunTimes& t) { return number(*run.operations, t); });
+  EndValues ends = {{chance.low, chance.high}};
+  if (uncertainty) {
+    const Interval calibration = interval_of(run, *uncertainty, expected);
+    ends.push_back({calibration.low, calibration.high});
+  }
+  const Interval both = combined(expected(run), ends);
+  return {std::max(0.0, both.low), std::min(highest, both.high)};
+}
+
 }  // namespace moesim

@@ -25,4 +25,13 @@ std::vector<RunTimes> sample_runs(const RunOutline& outline,
 Interval chance_interval(const std::vector<RunTimes>& samples,
                          const std::function<double(const RunTimes&)>& number);
 
+// 90 % interval of a number of the run's operations: what chance does to it and, where there is an
+// uncertainty, what the calibration may be wrong by, in quadrature. Never negative, at most
+// `highest`. The run has samples.
+Interval operations_interval(
+    const RunResult& run,
+    const std::optional<Uncertainty>& uncertainty,
+    double highest,
+    const std::function<double(const OperationsResult&, const RunTimes&)>& number);
+
 }  // namespace moesim

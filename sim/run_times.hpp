@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -81,24 +82,32 @@ struct OperationsResult {
 // What people ask about a whole run, as keys of the JSON document.
 struct RunNumber {
   const char* key;
+  double highest;  // that makes sense
   double (*of)(const OperationsResult& result, const RunTimes& times, DollarRate price);
 };
+inline constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 inline constexpr std::array<RunNumber, 6> kRunNumbers = {
     {{"wall_time_s",
+      kUnbounded,
       [](const OperationsResult&, const RunTimes& t, DollarRate) { return t.wall().in(s); }},
      {"effective_training_time_ratio",
+      1,
       [](const OperationsResult&, const RunTimes& t, DollarRate) {
         return t.trained() / t.wall();
       }},
      {"goodput",
+      1,
       [](const OperationsResult&, const RunTimes& t, DollarRate) { return t.ideal / t.wall(); }},
      {"interruptions",
+      kUnbounded,
       [](const OperationsResult&, const RunTimes& t, DollarRate) { return t.interruptions; }},
      {"gpu_hours_with_interruptions",
+      kUnbounded,
       [](const OperationsResult& r, const RunTimes& t, DollarRate) {
         return r.gpus_paid * t.wall().in(hour);
       }},
      {"cost_with_interruptions_usd",
+      kUnbounded,
       [](const OperationsResult& r, const RunTimes& t, DollarRate price) {
         return (price * (r.gpus_paid * t.wall())).in(USD);
       }}}};
