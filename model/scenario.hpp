@@ -2,10 +2,10 @@
 // of them. Reading it is the only stage that touches files; everything after works on the finished,
 // checked structs.
 //
-// `model`, `cluster`, `profile`, `operations` (and a cluster's `gpu`) are file names relative to the file that
-// names them, or objects in place. `override` maps JSON pointers of the composed document to new
-// values ("/cluster/nic_bandwidth": "100 GB/s") and is applied before anything is checked, so an
-// override passes the same checks as a file.
+// `model`, `cluster`, `profile`, `operations` (and a cluster's `gpu`) are file names relative to
+// the file that names them, or objects in place. `override` maps JSON pointers of the composed
+// document to new values ("/cluster/nic_bandwidth": "100 GB/s") and is applied before anything is
+// checked, so an override passes the same checks as a file.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ struct TrainingPhase {
   double tokens = 0;       // trained in this phase
   ParallelPlan plan;
   RoutingSpec routing;
-  std::optional<std::size_t> ramp_of;  // this is a stretch of the ramp that opens phase [i]
+  std::optional<std::size_t> ramp_of;      // this is a stretch of the ramp that opens phase [i]
   std::optional<double> stated_gpu_hours;  // taken as given, not simulated
   std::string source;                      // where a stated figure is from
 };
