@@ -91,6 +91,7 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
     run.feasible = run.feasible && result.refusal.empty() && result.fits;
   }
   add_up(scenario, run);
+  if (options.main_phase_only) run.operations.reset();  // asked about the step, not the whole run
   if (run.operations) {
     check_intervals(scenario, run);
     if (run.operations->refusal.empty())
