@@ -6,6 +6,7 @@
 #include "model/cost_model.hpp"
 #include "model/network/inventory.hpp"
 #include "model/routing.hpp"
+#include "reports/formulas_operations.hpp"
 #include "reports/formulas_routing.hpp"
 #include "sim/schedule/schedule.hpp"
 
@@ -278,6 +279,13 @@ double speedup(const FormulaInputs& in, const Scenario* given) {
 }
 double gain(const FormulaInputs& in, const Scenario* given) { return speedup(in, given) - 1; }
 
+double failures(const FormulaInputs& in, const Scenario* given) {
+  return failures_in(in, needed(given, in));
+}
+double effective_time(const FormulaInputs& in, const Scenario* given) {
+  return effective_time_ratio(in, needed(given, in));
+}
+
 struct Row {
   const char* name;
   double (*formula)(const FormulaInputs&, const Scenario*);
@@ -312,7 +320,9 @@ constexpr Row kTable[] = {{"product", product},
                           {"serving_cost", serving_cost},
                           {"serving_margin", serving_margin},
                           {"serving_nodes", serving_nodes},
-                          {"optimizer_bytes", optimizer_bytes}};
+                          {"optimizer_bytes", optimizer_bytes},
+                          {"failures_in", failures},
+                          {"effective_time_ratio", effective_time}};
 
 }  // namespace
 
