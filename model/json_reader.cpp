@@ -253,8 +253,7 @@ void ObjectReader::finish() const {
     const bool elsewhere =
         member.file && node_.file &&
         (*member.file != *node_.file || member.pointer != child_pointer(node_.pointer, key));
-    if (elsewhere) throw InputError(member.place(), problem);
-    fail(problem);
+    throw UnknownKey(elsewhere ? member.place() : node_.place(), problem);
   }
 }
 

@@ -27,8 +27,14 @@ void read_origin(ObjectReader& reader, KnownFigure& f) {
     f.formula = from.text("formula");
     f.scenario = from.text_or("scenario", "");
     const JsonNode& inputs = from.required("inputs");
-    if (inputs.kind != JsonNode::Kind::object) from.fail("inputs", "expected an object of numbers");
-    for (const auto& [key, value] : inputs.members) f.inputs[key] = as_number(value, -1e300, 1e300);
+    if (inputs.kind != JsonNode::Kind::object)
+      from.fail("inputs", "expected an object of numbers and names");
+    for (const auto& [key, value] : inputs.members) {
+      if (value.kind == JsonNode::Kind::string)
+        f.named_inputs[key] = value.text;
+      else
+        f.inputs[key] = as_number(value, -1e300, 1e300);
+    }
   } else {
     f.scenario = from.text_or("scenario", "");
     f.model = from.text_or("model", "");
@@ -176,7 +182,7 @@ KnownRow FigureEvaluator::evaluate(const KnownFigure& f) {
   if (!f.unpredicted.empty()) return row;
   EndValues ends;
   if (!f.formula.empty()) {
-    const FormulaInputs inputs(f.inputs, f.file);
+    const FormulaInputs inputs(f.inputs, f.file, f.named_inputs);
     if (f.scenario.empty()) {
       row.predicted = evaluate_formula(f.formula, inputs, nullptr);
     } else {

@@ -9,8 +9,8 @@
 //   {"model": "models/x.json", "value": "/parameters/total"}   a value of the document `moesim
 //   model --json` prints
 //     ("value" may also be {"/a": 2, "/b": -1}: a weighted sum of values)
-//   {"formula": "dualpipe_bubble", "inputs": {...}}            one line of the table in
-//   formulas.cpp
+//   {"formula": "schedule_bubble", "inputs": {...}}            one line of the table in
+//   formulas.cpp; inputs are numbers and names
 //   {"unpredicted": "why"}                                     listed without a prediction
 #pragma once
 
@@ -43,6 +43,7 @@ struct KnownFigure {
   std::vector<std::pair<std::string, JsonNode>> settings;  // changes of the scenario
   std::vector<std::pair<std::string, double>> terms;       // pointer, weight
   std::map<std::string, double> inputs;
+  std::map<std::string, std::string> named_inputs;
   double scale = 1;  // prediction in SI units times scale = prediction in `unit`
   std::string file;  // for messages
 };

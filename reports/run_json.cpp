@@ -1,6 +1,7 @@
 // The document of `moesim run --json` and report.json. Flat groups, SI units last in the key.
 #include <algorithm>
 
+#include "reports/operations_json.hpp"
 #include "reports/report.hpp"
 
 namespace moesim {
@@ -81,6 +82,10 @@ JsonValue metrics_json(const Scenario& scenario, const RunResult& run) {
   metrics.set("network_slowdown_send", contention.send);
   metrics.set("network_slowdown_dense_ring", contention.dense_ring);
   metrics.set("network_slowdown_expert_ring", contention.expert_ring);
+  if (run.operations && run.operations->refusal.empty())
+    for (const RunNumber& number : kRunNumbers)
+      metrics.set(number.key,
+                  number.of(*run.operations, run.operations->expected, scenario.cluster.price));
   return metrics;
 }
 
@@ -110,6 +115,7 @@ JsonValue intervals_json(const Scenario& scenario,
     });
     object.set(key, JsonValue::array().push(interval.low).push(interval.high));
   }
+  add_operations_intervals(scenario, run, uncertainty, object);
   return object;
 }
 
@@ -191,6 +197,7 @@ JsonValue run_json(const Scenario& scenario,
   JsonValue run_phases = JsonValue::array();
   for (const PhaseResult& r : run.phases) run_phases.push(phase_json(r));
   doc.set("run", std::move(run_phases));
+  if (run.operations) doc.set("operations", operations_json(scenario, run, uncertainty));
   doc.set("folded", main.step.folded);
   doc.set("num_simulated_ranks", main.step.num_simulated_ranks);
   doc.set("num_events", main.step.num_events);

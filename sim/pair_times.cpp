@@ -86,6 +86,7 @@ PairTimes PairSums::run() {
   context.f_layers = context.b_layers = &costs_.stages().front();
   context.expert_parallel = scenario_.model.moe && phase_.plan.ep > 1;
   context.recompute_layers = recomputes;
+  context.overlap_order = phase_.plan.overlap_order;
   const StepProgram program = build_step_program(StepKind::forward_backward, context);
   for (const ComputeOp& op : program.compute)
     if (op.kind == ComputeKind::block) add_compute(op);

@@ -43,7 +43,8 @@ std::vector<SearchAxis::Alternative> schedule_alternatives(const Scenario& scena
          {field("/plan/schedule", "\"" + std::string(traits.name) + "\""),
           field("/plan/virtual_stages", parts),
           field("/plan/overlap_expert_comm", overlap ? "true" : "false"),
-          field("/plan/comm_sms", traits.overlaps || overlap ? overlap_sms : 0)}});
+          field("/plan/comm_sms",
+                traits.overlap == Overlap::by_itself || overlap ? overlap_sms : 0)}});
   };
   for (const ScheduleTraits& traits : all_schedules()) {
     const bool interleaved = traits.kind == ScheduleKind::interleaved_1f1b;
@@ -51,8 +52,7 @@ std::vector<SearchAxis::Alternative> schedule_alternatives(const Scenario& scena
     for (const std::int64_t parts :
          interleaved ? std::vector<std::int64_t>{2, 4} : std::vector<std::int64_t>{1}) {
       add(traits, parts, false);
-      const bool may_pair = interleaved || traits.kind == ScheduleKind::one_f_one_b;
-      if (may_pair && scenario.model.moe) add(traits, parts, true);
+      if (traits.overlap == Overlap::on_request && scenario.model.moe) add(traits, parts, true);
     }
   }
   return alternatives;
@@ -92,6 +92,8 @@ void simulate(const SearchRequest& request,
   Scenario scenario;
   try {
     scenario = read_scenario(request.scenario, all);
+  } catch (const UnknownKey&) {
+    throw;  // a misspelt choice is no plan
   } catch (const InputError& error) {
     point.refusal = error.what();
     return;

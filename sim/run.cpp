@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "model/json_message.hpp"
+#include "sim/goodput_sampling.hpp"
 #include "sim/uncertainty.hpp"
 
 namespace moesim {
@@ -62,6 +63,12 @@ void add_up(const Scenario& scenario, RunResult& run) {
       run.gpu_hours_simulated_main += result.gpu_hours;
   }
   run.cost_usd = (scenario.cluster.price * (run.gpu_hours * hour)).in(USD);
+  const bool all_simulated = run.phases.size() == scenario.phases.size() &&
+                             std::all_of(run.phases.begin(),
+                                         run.phases.end(),
+                                         [](const PhaseResult& r) { return r.refusal.empty(); });
+  run.operations.reset();
+  if (scenario.operations && all_simulated) run.operations = operations_result(scenario, run);
 }
 
 RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
@@ -88,6 +95,15 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
     run.feasible = run.feasible && result.refusal.empty() && result.fits;
   }
   add_up(scenario, run);
+  if (options.main_phase_only) run.operations.reset();  // asked about the step, not the whole run
+  if (run.operations) {
+    check_intervals(scenario, run);
+    if (run.operations->refusal.empty())
+      run.operations->samples = sample_runs(outline_of(scenario, run),
+                                            scenario.seed,
+                                            kNumSampledRuns,
+                                            options.simulation.num_threads);
+  }
 
   const PhaseResult& main = run.phases.front();
   for (const PhaseResult& r : run.phases) {
@@ -98,6 +114,11 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
       run.warnings.push_back(r.phase.name +
                              ": does not fit in memory; see the memory table. Use more stages, "
                              "more expert-parallel ranks or a smaller schedule in flight");
+  }
+  if (run.operations && !run.operations->refusal.empty()) {
+    run.feasible = false;
+    run.warnings.push_back(run.operations->refusal +
+                           "; checkpoint more often, restart faster or use fewer GPUs");
   }
   constexpr double kVisibleMiss = 0.1;  // of the mean load; below it a sample's noise is as large
   if (main.step.popularity_residual > kVisibleMiss)

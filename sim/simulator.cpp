@@ -193,6 +193,7 @@ class Simulation {
           }
           c.expert_parallel = expert_parallel_;
           c.recompute_layers = plan_.recompute.whole_layer;
+          c.overlap_order = plan_.overlap_order;
           programs_.push_back(std::make_unique<StepProgram>(build_step_program(step.kind, c)));
           program = programs_.back().get();
         }

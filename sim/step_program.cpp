@@ -48,7 +48,11 @@ class ProgramBuilder {
   }
 
   // --- backward chunk, last layer first ---
-  // After b_combine, which needs nothing of it.
+  // The gradients' way here, and what is recomputed meanwhile.
+  void b_begin(std::size_t i) {
+    b_combine(i);
+    b_recompute(i);
+  }
   void b_recompute(std::size_t i) {
     const LayerKind kind = (*c_.b_layers)[i];
     if (!c_.recompute_layers || (kind != LayerKind::dense && kind != LayerKind::moe)) return;
@@ -109,6 +113,20 @@ class ProgramBuilder {
       b_waits_ = 0;
   bool f_combine_pending_ = false;
 };
+
+// In the order of the enumerators of OverlapMove.
+struct Move {
+  bool of_f_chunk;
+  void (ProgramBuilder::*append)(std::size_t layer);
+};
+constexpr Move kMoves[] = {{false, &ProgramBuilder::b_begin},
+                           {true, &ProgramBuilder::f_attention},
+                           {false, &ProgramBuilder::b_ffn},
+                           {false, &ProgramBuilder::b_ffn_weight},
+                           {true, &ProgramBuilder::f_ffn},
+                           {true, &ProgramBuilder::f_combine},
+                           {false, &ProgramBuilder::b_attention},
+                           {false, &ProgramBuilder::b_attention_weight}};
 
 std::string chunk_name(const Chunk& c) {
   return " " + std::to_string(c.microbatch) + (c.part == 0 ? "" : "." + std::to_string(c.part));
@@ -179,16 +197,10 @@ StepProgram build_step_program(StepKind kind, const StepContext& context) {
     program.overlapped = true;
     for (std::size_t pair = 0; pair < std::max(num_f, num_b); ++pair) {
       const bool f = pair < num_f, back = pair < num_b;
-      const std::size_t j = back ? num_b - 1 - pair : 0;
-      if (back) b.b_combine(j);
-      if (back) b.b_recompute(j);
-      if (f) b.f_attention(pair);
-      if (back) b.b_ffn(j);
-      if (back) b.b_ffn_weight(j);
-      if (f) b.f_ffn(pair);
-      if (f) b.f_combine(pair);
-      if (back) b.b_attention(j);
-      if (back) b.b_attention_weight(j);
+      for (const OverlapMove move : context.overlap_order) {
+        const auto& [of_f_chunk, append] = kMoves[static_cast<std::size_t>(move)];
+        if (of_f_chunk ? f : back) (b.*append)(of_f_chunk ? pair : num_b - 1 - pair);
+      }
     }
     b.f_end();
     b.b_end();
@@ -198,8 +210,7 @@ StepProgram build_step_program(StepKind kind, const StepContext& context) {
   // travels.
   const bool with_weights = kind == StepKind::backward;
   for (std::size_t i = num_b; i-- > 0;) {
-    b.b_combine(i);
-    b.b_recompute(i);
+    b.b_begin(i);
     b.b_ffn(i);
     if (with_weights) b.b_ffn_weight(i);
     b.b_attention(i);

@@ -3,7 +3,8 @@
 // Both streams are first in, first out, so a dependency is a count: "wait until k operations of the
 // other stream (counted from the step's own first) are done".
 //
-// Order inside an overlapped layer, as in the reference trace (README, section 1):
+// Order inside an overlapped layer: the plan's (model/overlap_order), by default the reference
+// trace's (README, section 1):
 //   compute        attn(F)     mlp(B)       mlp(W)   mlp(F)        attn(B)   attn(W)
 //   communication  combine(B)  dispatch(F)  dispatch(B)            combine(F)
 // "combine(B)", the backward pass of combine, is a dispatch of gradients; "dispatch(B)" is a
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "model/op_graph.hpp"
+#include "model/overlap_order.hpp"
 #include "sim/schedule/schedule.hpp"
 
 namespace moesim {
@@ -63,6 +65,7 @@ struct StepContext {
   bool receive_b = false, send_b = false;
   bool expert_parallel = false;  // ep > 1
   bool recompute_layers = false;
+  OverlapOrder overlap_order = kTraceOrder;
 };
 
 // What a timeline calls an operation: "mlp(B) 3" is a block of microbatch 3, "mlp(B) 3.1" one at

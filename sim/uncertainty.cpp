@@ -47,6 +47,7 @@ class Repeated {
 
 RunResult without_timelines(RunResult run) {
   for (PhaseResult& phase : run.phases) phase.step.timeline = {};
+  if (run.operations) run.operations->samples.clear();
   return run;
 }
 

@@ -13,6 +13,7 @@ std::optional<Section> published_section(const ReportInput& input);
 std::optional<Section> gap_section(const ReportInput& input);
 std::optional<Section> uncertainty_section(const ReportInput& input);
 std::optional<Section> run_section(const ReportInput& input);
+std::optional<Section> operations_section(const ReportInput& input);
 std::optional<Section> breakdown_section(const ReportInput& input);
 std::optional<Section> waterfall_section(const ReportInput& input);
 std::optional<Section> critical_path_section(const ReportInput& input);  // with --explain

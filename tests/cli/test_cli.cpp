@@ -39,6 +39,7 @@ TEST_CASE("help names an example for each command") {
                               "collective",
                               "validate",
                               "compare-trace",
+                              "optimize",
                               "completion"}) {
     const Result help = shell(std::string("build/moesim ") + command + " --help");
     CHECK(help.code == 0);
