@@ -395,7 +395,7 @@ scenario.json: [2, 2] => [0]
 scenario.json: "schedule": "dualpipe" => "schedule": "overlapped_pair"
 scenario.json: "pp": 2, "dp": 8 => "pp": 1, "dp": 16
 scenario.json: [2, 2] => null
-    scenario.json: /plan: unknown key "layers_per_stage"; did you mean "layers_per_stage"?
+    scenario.json: /plan: missing key "layers_per_stage": how many layers the pair of chunks has
 scenario.json: "seq_len": 8192, "batch": 32 => "seq_len": 8192, "batch": 33
     scenario.json: /phases/1/batch: 33 sequences are not divisible by dp 4
 )cases");
