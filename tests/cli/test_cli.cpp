@@ -8,6 +8,7 @@ TEST_CASE("every command of the README and the guides runs") {
   std::size_t commands = 0;
   for (const char* file : {"README.md",
                            "docs/architecture.md",
+                           "docs/importing-plans.md",
                            "docs/physics.md",
                            "docs/routing-and-network.md",
                            "docs/run-json.md"}) {
@@ -33,7 +34,7 @@ TEST_CASE("help names an example for each command") {
   const Shell shell;
   CHECK(shell("build/moesim --help").code == 0);
   for (const char* command :
-       {"model", "run", "routing", "topology", "collective", "validate", "completion"}) {
+       {"model", "run", "routing", "topology", "collective", "import", "validate", "completion"}) {
     const Result help = shell(std::string("build/moesim ") + command + " --help");
     CHECK(help.code == 0);
     CHECK(help.out.find("Example") != std::string::npos);
