@@ -4,7 +4,6 @@
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
-#include <limits>
 #include <map>
 #include <set>
 #include <sstream>
@@ -173,10 +172,10 @@ LaunchArguments::LaunchArguments(std::string launcher,
     if (flag.flag != nullptr) {
       given_.push_back(
           {flag.name, std::move(values), flag.value, flag.flag->use, flag.flag->becomes});
-      // Whether or not it is read later.
+      // Whether or not anybody asks for it later.
       if (flag.value == FlagValue::fraction) static_cast<void>(fraction(flag.name));
-      if (flag.value == FlagValue::integer)
-        static_cast<void>(integer(flag.name, std::numeric_limits<std::int64_t>::min()));
+      if (flag.value == FlagValue::integer) static_cast<void>(integer(flag.name, -kMostNumber));
+      read_.clear();
     } else {
       ignored_.push_back(
           {flag.name + (value.empty() ? "" : " " + one_line(value)), flag.ignored_because});
@@ -187,8 +186,20 @@ LaunchArguments::LaunchArguments(std::string launcher,
 
 const LaunchArguments::Given* LaunchArguments::find(const std::string& flag) const {
   for (const Given& given : given_)
-    if (given.flag == flag) return &given;
+    if (given.flag == flag) {
+      read_.insert(flag);
+      return &given;
+    }
   return nullptr;
+}
+
+std::vector<std::string> LaunchArguments::unread() const {
+  std::vector<std::string> flags;
+  for (const Given& given : given_)
+    if ((given.use == FlagUse::plan || given.use == FlagUse::degree) &&
+        read_.count(given.flag) == 0)
+      flags.push_back(given.flag);
+  return flags;
 }
 
 bool LaunchArguments::on(const std::string& flag) {
@@ -198,7 +209,8 @@ bool LaunchArguments::on(const std::string& flag) {
 }
 
 std::optional<std::int64_t> LaunchArguments::integer(const std::string& flag,
-                                                     std::int64_t lowest) const {
+                                                     std::int64_t lowest,
+                                                     std::int64_t highest) const {
   const Given* given = find(flag);
   if (given == nullptr) return std::nullopt;
   const std::string& text = given->values.front();
@@ -206,17 +218,18 @@ std::optional<std::int64_t> LaunchArguments::integer(const std::string& flag,
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size())
     fail(flag, "expected a whole number, found " + in_quotes(text));
-  constexpr std::int64_t kMost = std::int64_t{1} << 40;
-  if (value < lowest || value > kMost)
+  if (value < lowest || value > highest)
     fail(flag,
-         "expected " + std::to_string(lowest) + " to " + std::to_string(kMost) + ", found " + text);
+         "expected " + std::to_string(lowest) + " to " + std::to_string(highest) + ", found " +
+             text);
   return value;
 }
 
 std::int64_t LaunchArguments::integer_or(const std::string& flag,
                                          std::int64_t lowest,
+                                         std::int64_t highest,
                                          std::int64_t fallback) {
-  if (const std::optional<std::int64_t> value = integer(flag, lowest)) return *value;
+  if (const std::optional<std::int64_t> value = integer(flag, lowest, highest)) return *value;
   not_given(flag, std::to_string(fallback));
   return fallback;
 }

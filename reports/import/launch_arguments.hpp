@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,6 +43,12 @@ struct IgnoredFlags {
   const char* names;
 };
 
+// Bounds that keep products of degrees countable.
+inline constexpr std::int64_t kMostDegree = 1 << 15;
+inline constexpr std::int64_t kMostGpus = 1 << 17;
+inline constexpr std::int64_t kMostLayers = 1 << 16;
+inline constexpr std::int64_t kMostNumber = std::int64_t{1} << 32;
+
 class LaunchArguments {
  public:
   struct Given {
@@ -68,8 +75,14 @@ class LaunchArguments {
   bool has(const std::string& flag) const { return find(flag) != nullptr; }
   // A switch. Its being off is a default that was relied on.
   bool on(const std::string& flag);
-  std::optional<std::int64_t> integer(const std::string& flag, std::int64_t lowest) const;
-  std::int64_t integer_or(const std::string& flag, std::int64_t lowest, std::int64_t fallback);
+  std::optional<std::int64_t> integer(const std::string& flag,
+                                      std::int64_t lowest,
+                                      std::int64_t highest = kMostNumber) const;
+  std::int64_t integer_or(const std::string& flag,
+                          std::int64_t lowest,
+                          std::int64_t highest,
+                          std::int64_t fallback);
+  std::int64_t degree(const std::string& flag) { return integer_or(flag, 1, kMostDegree, 1); }
   std::optional<double> fraction(const std::string& flag) const;
   std::optional<std::string> word(const std::string& flag) const;
   // One of `choices`, which hold the fallback.
@@ -83,6 +96,8 @@ class LaunchArguments {
   [[noreturn]] void fail(const std::string& flag, const std::string& problem) const;
 
   const std::vector<Given>& given() const { return given_; }
+  // Of FlagUse::plan and degree: given, but nobody asked for them.
+  std::vector<std::string> unread() const;
   const std::vector<Default>& defaults() const { return defaults_; }
   const std::vector<Ignored>& ignored() const { return ignored_; }
 
@@ -93,6 +108,7 @@ class LaunchArguments {
   std::vector<Given> given_;  // in the order they were given; not the ignored ones
   std::vector<Default> defaults_;
   std::vector<Ignored> ignored_;
+  mutable std::set<std::string> read_;
 };
 
 }  // namespace moesim

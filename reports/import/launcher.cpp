@@ -27,6 +27,8 @@ LaunchImport import_launch(const Launcher& launcher,
   LaunchArguments arguments(launcher.title, launcher.flags, launcher.ignored, words);
   if (options.model) check_model_flags(arguments, *options.model);
   LaunchPlan plan = launcher.read(arguments, options);
+  for (const std::string& flag : arguments.unread())
+    plan.warnings.push_back(flag + " does nothing beside the other arguments.");
   return {&launcher, std::move(plan), std::move(arguments)};
 }
 
@@ -45,7 +47,7 @@ void set_gpus_per_node(LaunchPlan& plan,
                        const LaunchOptions& options,
                        const char* flag) {
   const std::optional<std::int64_t> given =
-      flag == nullptr ? std::nullopt : arguments.integer(flag, 1);
+      flag == nullptr ? std::nullopt : arguments.integer(flag, 1, kMostGpus);
   if (given && options.gpus_per_node && *given != *options.gpus_per_node)
     arguments.fail(flag,
                    "is " + std::to_string(*given) + ", but --gpus-per-node is " +

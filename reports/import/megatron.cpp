@@ -25,13 +25,14 @@ constexpr const char* kPerNode = "--nproc-per-node";
 
 // GPUs of the run, by whatever says it; nothing when only dp does.
 std::optional<std::int64_t> world_size(LaunchArguments& arguments, const LaunchOptions& options) {
-  std::optional<std::int64_t> world = arguments.integer(kWorld, 1);
+  std::optional<std::int64_t> world = arguments.integer(kWorld, 1, kMostGpus);
   if (world && options.world_size && *world != *options.world_size)
     arguments.fail(kWorld,
                    "is " + std::to_string(*world) + " among the arguments, " +
                        std::to_string(*options.world_size) + " as an option");
   if (!world) world = options.world_size;
-  const auto nodes = arguments.integer("--nnodes", 1), per_node = arguments.integer(kPerNode, 1);
+  const auto nodes = arguments.integer("--nnodes", 1, kMostGpus);
+  const auto per_node = arguments.integer(kPerNode, 1, kMostGpus);
   if (!nodes || !per_node) {
     if (nodes && !world)
       arguments.fail("--nnodes", "says a world size only beside --nproc-per-node");
@@ -50,14 +51,14 @@ std::optional<std::int64_t> world_size(LaunchArguments& arguments, const LaunchO
 
 void read_degrees(LaunchArguments& arguments, const LaunchOptions& options, LaunchPlan& plan) {
   ParallelPlan& grid = plan.grid;
-  grid.tp = arguments.integer_or(kTp, 1, 1);
-  grid.cp = arguments.integer_or("--context-parallel-size", 1, 1);
-  grid.pp = arguments.integer_or("--pipeline-model-parallel-size", 1, 1);
-  grid.ep = arguments.integer_or(kEp, 1, 1);
+  grid.tp = arguments.degree(kTp);
+  grid.cp = arguments.degree("--context-parallel-size");
+  grid.pp = arguments.degree("--pipeline-model-parallel-size");
+  grid.ep = arguments.degree(kEp);
   const std::int64_t replica = grid.tp * grid.cp * grid.pp;
   const std::string product = product_text({{"tp", grid.tp}, {"cp", grid.cp}, {"pp", grid.pp}});
   const std::optional<std::int64_t> world = world_size(arguments, options);
-  const std::optional<std::int64_t> dp = arguments.integer(kDp, 1);
+  const std::optional<std::int64_t> dp = arguments.integer(kDp, 1, kMostGpus);
   if (!world && !dp)
     throw InputError(kWorld,
                      "nothing says how many GPUs there are; expected --world-size N, --nnodes and "
@@ -77,7 +78,7 @@ void read_degrees(LaunchArguments& arguments, const LaunchOptions& options, Laun
   plan.has_experts =
       num_experts.has_value() || grid.ep > 1 || (options.model && options.model->moe);
   if (plan.has_experts) {
-    if (const auto expert_tp = arguments.integer(kExpertTp, 1)) {
+    if (const auto expert_tp = arguments.integer(kExpertTp, 1, kMostDegree)) {
       grid.expert_tp = *expert_tp;
     } else {
       grid.expert_tp = grid.tp;
@@ -173,7 +174,7 @@ void read_batch(LaunchArguments& arguments, LaunchPlan& plan) {
 }
 
 void read_pipeline(LaunchArguments& arguments, const LaunchOptions& options, LaunchPlan& plan) {
-  std::optional<std::int64_t> num_layers = arguments.integer("--num-layers", 1);
+  std::optional<std::int64_t> num_layers = arguments.integer("--num-layers", 1, kMostLayers);
   if (!num_layers && options.model) num_layers = options.model->num_layers;
   const MegatronLayers layers = megatron_layers(arguments, plan.grid.pp, num_layers, plan);
   plan.settings.set("schedule", layers.virtual_stages > 1 ? "interleaved_1f1b" : "1f1b");
@@ -186,8 +187,9 @@ void read_pipeline(LaunchArguments& arguments, const LaunchOptions& options, Lau
   if (plan.grid.ep > 1 && arguments.on("--overlap-moe-expert-parallel-comm"))
     plan.settings.set("overlap_expert_comm", true);
   // SMs of dispatch and combine (Megatron-Core, moe_deepep_num_sms).
-  plan.settings.set("comm_sms",
-                    plan.grid.ep > 1 ? arguments.integer_or("--moe-deepep-num-sms", 1, 20) : 0);
+  plan.settings.set(
+      "comm_sms",
+      plan.grid.ep > 1 ? arguments.integer_or("--moe-deepep-num-sms", 1, kMostDegree, 20) : 0);
 }
 
 std::string recipe(LaunchArguments& arguments) {
@@ -260,16 +262,19 @@ void read_optimizer(LaunchArguments& arguments, LaunchPlan& plan) {
   constexpr const char* kGather = "--overlap-param-gather";
   const int zero_stage = sharding(arguments);
   plan.settings.set("zero_stage", zero_stage);
-  const bool bf16_gradients =
-      is_bf16(arguments, "--main-grads-dtype") || arguments.has("--grad-reduce-in-bf16");
-  if (bf16_gradients && arguments.has("--accumulate-allreduce-grads-in-fp32"))
+  const bool bf16_main = is_bf16(arguments, "--main-grads-dtype");
+  const bool bf16_gradients = arguments.has("--grad-reduce-in-bf16") || bf16_main;
+  if (arguments.has("--accumulate-allreduce-grads-in-fp32") && bf16_gradients)
     arguments.fail("--accumulate-allreduce-grads-in-fp32", "is given beside gradients in BF16");
   if (arguments.on(kReduce)) {
     plan.settings.set("overlap_grad_reduce", true);
     // Elements; the default is in Megatron-Core's DistributedDataParallel.
     const std::int64_t replicas = plan.grid.dp * plan.grid.cp;
-    const std::int64_t elements = arguments.integer_or(
-        "--ddp-bucket-size", 1, std::max<std::int64_t>(40'000'000, 1'000'000 * replicas));
+    const std::int64_t elements =
+        arguments.integer_or("--ddp-bucket-size",
+                             1,
+                             kMostNumber,
+                             std::max<std::int64_t>(40'000'000, 1'000'000 * replicas));
     const double megabytes = static_cast<double>(elements) * (bf16_gradients ? 2 : 4) / 1e6;
     plan.settings.set("gradient_bucket", number_text(megabytes) + " MB");
   }

@@ -13,7 +13,8 @@ constexpr const char* kFirst = "--decoder-first-pipeline-num-layers";
 constexpr const char* kLast = "--decoder-last-pipeline-num-layers";
 constexpr const char* kPerVirtualStage = "--num-layers-per-virtual-pipeline-stage";
 constexpr const char* kVirtualStages = "--num-virtual-stages-per-pipeline-rank";
-constexpr std::size_t kMostPieces = 1 << 16;  // of a layout, repetitions written out
+constexpr std::int64_t kMostVirtualStages = 1024;  // as many as a plan may have
+constexpr std::size_t kMostPieces = 1 << 16;       // of a layout, repetitions written out
 
 // "E", "t", "m", "L" and "|", with x*N and (x)*N written out.
 std::string written_out(const LaunchArguments& arguments, const std::string& text) {
@@ -35,7 +36,7 @@ std::string written_out(const LaunchArguments& arguments, const std::string& tex
       while (end < text.size() && std::isdigit(static_cast<unsigned char>(text[end])) != 0 &&
              times < kMostPieces)
         times = 10 * times + static_cast<std::size_t>(text[end++] - '0');
-      if (times == 0 || last.empty() || last.size() * times > kMostPieces)
+      if (times == 0 || last.empty() || last.size() * times + open.back().size() > kMostPieces)
         arguments.fail(kLayout,
                        "expected a layer or a group and a number around \"*\", found " +
                            in_quotes(text.substr(0, end)));
@@ -87,8 +88,8 @@ MegatronLayers from_layout(const LaunchArguments& arguments,
 std::int64_t virtual_stages(LaunchArguments& arguments,
                             std::int64_t pp,
                             std::optional<std::int64_t> num_layers) {
-  const auto stages = arguments.integer(kVirtualStages, 1);
-  const auto layers = arguments.integer(kPerVirtualStage, 1);
+  const auto stages = arguments.integer(kVirtualStages, 1, kMostVirtualStages);
+  const auto layers = arguments.integer(kPerVirtualStage, 1, kMostLayers);
   if (stages && layers)
     arguments.fail(
         kPerVirtualStage,
@@ -143,7 +144,8 @@ MegatronLayers megatron_layers(LaunchArguments& arguments,
   const bool loss = arguments.on("--account-for-loss-in-pipeline-split");
   std::optional<std::int64_t> counted;
   if (num_layers) counted = *num_layers + (embedding ? 1 : 0) + (loss ? 1 : 0);
-  const auto first = arguments.integer(kFirst, 1), last = arguments.integer(kLast, 1);
+  const auto first = arguments.integer(kFirst, 1, kMostLayers),
+             last = arguments.integer(kLast, 1, kMostLayers);
   if (!first && !last) {
     layers.virtual_stages = virtual_stages(arguments, pp, counted);
   } else {
@@ -163,6 +165,10 @@ MegatronLayers megatron_layers(LaunchArguments& arguments,
                      "--num-layers among the arguments, or --model");
     return layers;
   }
+  if (pp * parts > kMostLayers)
+    arguments.fail("--pipeline-model-parallel-size",
+                   std::to_string(pp) + " ranks x " + std::to_string(parts) +
+                       " virtual stages are more than any model has layers");
   std::vector<std::int64_t> of_part(static_cast<std::size_t>(pp));  // [pp] layers of one part
   const std::int64_t others = pp - (first ? 1 : 0) - (last ? 1 : 0);
   const std::int64_t left = *counted - first.value_or(0) - last.value_or(0);

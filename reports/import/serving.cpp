@@ -17,14 +17,18 @@ void set_serving_settings(LaunchArguments& arguments,
   if (plan.has_experts) plan.settings.set("ep", grid.ep).set("expert_tp", grid.expert_tp);
   std::map<std::string, std::string> set_by;  // key to flag
   for (const LaunchArguments::Given& given : arguments.given()) {
-    if (given.use != FlagUse::plan) continue;
+    if (given.use != FlagUse::plan || !arguments.has(given.flag)) continue;
     const std::size_t equals = given.becomes.find('=');
     const std::string key = given.becomes.substr(0, equals);
     if (const auto [other, is_new] = set_by.emplace(key, given.flag); !is_new)
       arguments.fail(given.flag, "is given beside " + other->second + ", which says the same");
     switch (given.value) {
       case FlagValue::none: plan.settings.set(key, equals == std::string::npos); break;
-      case FlagValue::integer: plan.settings.set(key, *arguments.integer(given.flag, -1)); break;
+      case FlagValue::integer: {
+        const std::int64_t value = *arguments.integer(given.flag, -1);
+        plan.settings.set(key, value == -1 ? JsonValue() : JsonValue(value));  // -1: no limit
+        break;
+      }
       case FlagValue::fraction: plan.settings.set(key, *arguments.fraction(given.flag)); break;
       case FlagValue::word: plan.settings.set(key, given.values.front()); break;
       case FlagValue::words: throw std::logic_error("a serving setting is one value");

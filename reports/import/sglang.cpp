@@ -94,9 +94,9 @@ LaunchPlan read_sglang(LaunchArguments& arguments, const LaunchOptions& options)
   constexpr const char* kBackend = "--moe-a2a-backend";
   LaunchPlan plan;
   ParallelPlan& grid = plan.grid;
-  const std::int64_t stage = arguments.integer_or(kTp, 1, 1);
-  grid.pp = arguments.integer_or("--pp-size", 1, 1);
-  grid.dp = arguments.integer_or(kDp, 1, 1);
+  const std::int64_t stage = arguments.degree(kTp);
+  grid.pp = arguments.degree("--pp-size");
+  grid.dp = arguments.degree(kDp);
   const bool shared = arguments.on("--enable-dp-attention");
   if (shared && stage % grid.dp != 0)
     arguments.fail(kDp,
@@ -114,14 +114,14 @@ LaunchPlan read_sglang(LaunchArguments& arguments, const LaunchOptions& options)
       arguments.word(kBackend).value_or(arguments.has("--enable-deepep-moe") ? "deepep" : "none");
   const bool spanning = backend != "none" || arguments.has("--enable-ep-moe");
   if (!spanning) arguments.not_given(kBackend, "none");
-  const std::optional<std::int64_t> ep = arguments.integer(kEp, 1);
+  const std::optional<std::int64_t> ep = arguments.integer(kEp, 1, kMostDegree);
   if (spanning && ep && *ep != stage)
     plan.warnings.push_back("--ep-size " + std::to_string(*ep) + " does nothing beside the " +
                             backend + " backend: SGLang makes it the tp-size, " +
                             std::to_string(stage) + ".");
   plan.has_experts = spanning || (ep && *ep > 1) || (options.model && options.model->moe);
   if (plan.has_experts) {
-    grid.ep = spanning ? stage : arguments.integer_or(kEp, 1, 1);
+    grid.ep = spanning ? stage : arguments.degree(kEp);
     if (stage % grid.ep != 0)
       arguments.fail(
           kEp,
@@ -131,7 +131,8 @@ LaunchPlan read_sglang(LaunchArguments& arguments, const LaunchOptions& options)
                               std::to_string(grid.ep) + " = " + std::to_string(grid.expert_tp));
   }
   LaunchOptions node = options;
-  if (const auto nodes = arguments.integer("--nnodes", 1); nodes && !node.gpus_per_node) {
+  if (const auto nodes = arguments.integer("--nnodes", 1, kMostGpus);
+      nodes && !node.gpus_per_node) {
     if (grid.world() % *nodes != 0)
       arguments.fail("--nnodes",
                      std::to_string(grid.world()) + " GPUs do not spread over " +

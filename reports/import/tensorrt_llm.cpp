@@ -64,19 +64,19 @@ LaunchPlan read_tensorrt_llm(LaunchArguments& arguments, const LaunchOptions& op
   constexpr const char* kEp = "--ep_size";
   LaunchPlan plan;
   ParallelPlan& grid = plan.grid;
-  const std::int64_t stage = arguments.integer_or(kTp, 1, 1);
-  grid.pp = arguments.integer_or("--pp_size", 1, 1);
-  grid.cp = arguments.integer_or("--cp_size", 1, 1);
+  const std::int64_t stage = arguments.degree(kTp);
+  grid.pp = arguments.degree("--pp_size");
+  grid.cp = arguments.degree("--cp_size");
   const bool attention_dp = arguments.on("--enable_attention_dp");
   (attention_dp ? grid.dp : grid.tp) = stage;
   plan.arithmetic.push_back(
       "world size = " + product_text({{"tp_size", stage}, {"cp", grid.cp}, {"pp", grid.pp}}) +
       " GPUs" +
       (attention_dp ? "; attention's tp is 1, its dp " + std::to_string(stage) : std::string()));
-  const std::optional<std::int64_t> ep = arguments.integer(kEp, 1);
+  const std::optional<std::int64_t> ep = arguments.integer(kEp, 1, kMostDegree);
   plan.has_experts = (ep && *ep > 1) || (options.model && options.model->moe);
   if (plan.has_experts) {
-    grid.ep = arguments.integer_or(kEp, 1, 1);
+    grid.ep = arguments.degree(kEp);
     if (stage % grid.ep != 0)
       arguments.fail(
           kEp,

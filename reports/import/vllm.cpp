@@ -83,9 +83,9 @@ LaunchPlan read_vllm(LaunchArguments& arguments, const LaunchOptions& options) {
   constexpr const char* kExperts = "--enable-expert-parallel";
   LaunchPlan plan;
   ParallelPlan& grid = plan.grid;
-  grid.tp = arguments.integer_or("--tensor-parallel-size", 1, 1);
-  grid.pp = arguments.integer_or("--pipeline-parallel-size", 1, 1);
-  grid.dp = arguments.integer_or("--data-parallel-size", 1, 1);
+  grid.tp = arguments.degree("--tensor-parallel-size");
+  grid.pp = arguments.degree("--pipeline-parallel-size");
+  grid.dp = arguments.degree("--data-parallel-size");
   const bool expert_parallel = arguments.on(kExperts);
   plan.has_experts = expert_parallel || (options.model && options.model->moe);
   if (plan.has_experts) (expert_parallel ? grid.ep : grid.expert_tp) = grid.tp * grid.dp;

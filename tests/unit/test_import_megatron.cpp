@@ -302,3 +302,24 @@ TEST_CASE("import megatron: the model's flags have to be the model's", "[import]
   CHECK(refused("--num-experts 384", options) ==
         "--num-experts: is 384, but num_experts of deepseek-v3 is 256");
 }
+
+TEST_CASE("import megatron: a flag that does nothing is said to", "[import]") {
+  const std::pair<const char*, const char*> rows[] = {
+      {"--fp8-recipe mxfp8", "--fp8-recipe does nothing beside the other arguments."},
+      {"--cp-comm-type p2p", "--cp-comm-type does nothing beside the other arguments."},
+      {"--ddp-bucket-size 5", "--ddp-bucket-size does nothing beside the other arguments."},
+      {"--overlap-moe-expert-parallel-comm",
+       "--overlap-moe-expert-parallel-comm does nothing beside the other arguments."},
+      {"--sequence-parallel", "--sequence-parallel does nothing at tp 1."}};
+  for (const auto& [flags, warning] : rows) {
+    INFO(flags);
+    CHECK(imported(kSmall + flags).plan.warnings == std::vector<std::string>{warning});
+  }
+}
+
+TEST_CASE("import megatron: sizes that nobody has", "[import]") {
+  CHECK(refused("--tensor-model-parallel-size 99999") ==
+        "--tensor-model-parallel-size: expected 1 to 32768, found 99999");
+  CHECK(refused("--pipeline-model-parallel-layout 't*60000,t*60000'").find("around \"*\"") !=
+        std::string::npos);
+}

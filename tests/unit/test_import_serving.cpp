@@ -94,7 +94,7 @@ TEST_CASE("import serving: settings under neutral names, with the defaults that 
                  "--moe-a2a-backend deepep")
             .settings.dump_line() ==
         "{\"tp\":8,\"cp\":1,\"pp\":1,\"dp\":1,\"ep\":8,\"expert_tp\":1,"
-        "\"prefill_chunk_tokens\":-1,\"max_requests\":128,\"memory_fraction\":0.8,"
+        "\"prefill_chunk_tokens\":null,\"max_requests\":128,\"memory_fraction\":0.8,"
         "\"kv_page_tokens\":64,\"role\":\"decode\",\"dispatch_mode\":\"low_latency\","
         "\"two_batch_overlap\":true,\"dense_tp\":1,\"kv_cache\":\"auto\",\"prefix_cache\":true,"
         "\"dispatch\":\"deepep\",\"memory_fraction_of\":\"all GPU memory: weights and KV cache\"}");

@@ -72,7 +72,9 @@ TEST_CASE("launch arguments: spellings, values, defaults, what is ignored", "[im
   CHECK(arguments.words_or("--cp-comm-type", "p2p") == Words{"p2p", "a2a"});
   CHECK(arguments.fraction("--share") == 0.5);
   CHECK(!arguments.on("--bf16"));
-  CHECK(arguments.integer_or("--context-parallel-size", 1, 1) == 1);
+  CHECK(arguments.degree("--context-parallel-size") == 1);
+  CHECK(arguments.unread().empty());
+  CHECK(read({"--bf16"}).unread() == Words{"--bf16"});
   REQUIRE(arguments.defaults().size() == 2);
   CHECK(arguments.defaults()[0].flag == "--bf16");
   CHECK(arguments.defaults()[1].value == "1");
@@ -92,6 +94,8 @@ TEST_CASE("launch arguments: what is wrong with them, on one line", "[import]") 
       {{"-tp", "--bf16"}, "--tensor-model-parallel-size: expected a value, found the flag --bf16"},
       {{"-tp", "two"}, "--tensor-model-parallel-size: expected a whole number, found \"two\""},
       {{"-tp", "2.5"}, "--tensor-model-parallel-size: expected a whole number, found \"2.5\""},
+      {{"-tp", "99999999999"},
+       "--tensor-model-parallel-size: expected -4294967296 to 4294967296, found 99999999999"},
       {{"-tp", "2", "--tensor-model-parallel-size", "4"},
        "--tensor-model-parallel-size: is given twice: first \"2\", then \"4\""},
       {{"--bf16", "--bf16"}, "--bf16: is given twice"},
