@@ -65,7 +65,9 @@ PointRun read_run(const JsonNode& node) {
   run.source = reader.text("source");
   if (run.source.empty()) reader.fail("source", "is empty; expected where the points are from");
   run.plan = reader.text_or("plan", "");
-  if (reader.has("plan_version")) run.plan_version = reader.integer("plan_version", 1, 1 << 20);
+  // A rule is that of a version: nobody could tell later which tiles were meant.
+  if (!run.plan.empty() || reader.has("plan_version"))
+    run.plan_version = reader.integer("plan_version", 1, 1 << 20);
   for (const auto& [key, value] : node.members) {
     if (key == "schema" || key == "kind" || key == "gpu" || key == "source" || key == "plan" ||
         key == "plan_version")
@@ -176,6 +178,12 @@ std::string four_digits(double value) {
 
 void refuse_impossible(const Point& point, const GpuSpec& gpu) {
   const auto check = [&](const Timing& t, bool from_cache) {
+    if (t.median < kShortestTime)
+      throw InputError(
+          point.place,
+          std::string(point.of->op) + " " + shape_text(*point.of, point.shape) + " took " +
+              four_digits(t.median.in(us)) + " us; an empty kernel takes longer than " +
+              four_digits(kShortestTime.in(us)) + " us, so the timer or a unit is wrong");
     const Seconds floor = floor_time(*point.of, point.shape, point.counts, gpu, from_cache);
     if (t.median < kImpossible * floor)
       throw InputError(point.place,
@@ -226,7 +234,9 @@ PointFile read_points(const fs::path& path, const fs::path& gpus) {
     Point point = read_point(node);
     point.run = file.runs.size() - 1;
     point.place = place;
-    refuse_impossible(point, gpu_specs.at(file.runs.back().gpu));
+    const GpuSpec& gpu = gpu_specs.at(file.runs.back().gpu);
+    if (!point.of->between_gpus && point.sms == gpu.num_sms) point.sms = 0;  // one shape, one name
+    refuse_impossible(point, gpu);
     file.points.push_back(std::move(point));
   }
   if (file.runs.empty())

@@ -75,8 +75,12 @@ struct PointFile {
 // Reads and checks every line: InputError with file and line for an unknown schema, operation, key
 // or axis; a time that is missing, zero, negative, not finite or longer than an hour; quantiles out
 // of order; counts that do not add up. `gpus` is the folder of GPU files: a run that names a GPU no
-// file describes is refused, and so is a point faster than 0.9 of its floor_time there.
+// file describes is refused, and so is a point faster than 0.9 of its floor_time there or than
+// kShortestTime.
 PointFile read_points(const std::filesystem::path& path, const std::filesystem::path& gpus);
+
+// No call is shorter: an empty kernel takes ten times as long.
+inline constexpr Seconds kShortestTime = 0.1 * us;
 
 // The check behind the last refusal, for importers. `place` begins the message.
 void refuse_impossible(const Point& point, const GpuSpec& gpu);

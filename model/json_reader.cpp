@@ -243,6 +243,8 @@ std::vector<std::int64_t> ObjectReader::integer_list(const std::string& key,
 void ObjectReader::finish() const {
   for (const auto& [key, member] : node_.members) {
     if (read_.count(key) != 0) continue;
+    // A null stands for a key left out: one that was looked for and not needed.
+    if (member.kind == JsonNode::Kind::null && asked_.count(key) != 0) continue;
     std::set<std::string> known = read_;
     known.insert(asked_.begin(), asked_.end());
     const std::string problem = unknown_key(key, {known.begin(), known.end()});
@@ -251,8 +253,7 @@ void ObjectReader::finish() const {
     const bool elsewhere =
         member.file && node_.file &&
         (*member.file != *node_.file || member.pointer != child_pointer(node_.pointer, key));
-    if (elsewhere) throw InputError(member.place(), problem);
-    fail(problem);
+    throw UnknownKey(elsewhere ? member.place() : node_.place(), problem);
   }
 }
 

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/errors.hpp"
 #include "model/units.hpp"
 
 namespace moesim {
@@ -68,6 +69,12 @@ void set_at(JsonNode& root,
 // Canonical one-line text of a value (members sorted by key): what a scenario hash is computed
 // from.
 std::string canonical_text(const JsonNode& node);
+
+// A key that nobody reads: wrong whatever its value, unlike a value that does not fit the others.
+class UnknownKey : public InputError {
+ public:
+  using InputError::InputError;
+};
 
 // Reads the members of one object, each exactly once, then `finish()` refuses what was not asked
 // for.

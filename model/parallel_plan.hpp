@@ -19,6 +19,7 @@
 #include "model/json_reader.hpp"
 #include "model/model_spec.hpp"
 #include "model/op_graph.hpp"
+#include "model/overlap_order.hpp"
 #include "model/pipeline_layout.hpp"
 #include "model/placement/placement.hpp"
 
@@ -40,7 +41,8 @@ struct ParallelPlan {
   std::int64_t virtual_stages = 1;   // parts of a rank under interleaved 1F1B
   bool overlap_expert_comm = false;  // a schedule that overlaps nothing by itself pairs forward and
                                      // backward steps, so that dispatch and combine run beside them
-  std::int64_t microbatch = 1;       // sequences
+  OverlapOrder overlap_order = kTraceOrder;  // of the blocks in such a pair
+  std::int64_t microbatch = 1;               // sequences
 
   std::int64_t comm_sms = 0;  // SMs given to communication kernels in training
   Recipe recipe = Recipe::fp8_block;
@@ -66,7 +68,9 @@ struct ParallelPlan {
   }
   PipelineLayout layout() const { return pipeline_layout(schedule, pp, virtual_stages); }
   // Forward and backward chunks share the GPU at some time of a step.
-  bool overlaps() const { return traits_of(schedule).overlaps || overlap_expert_comm; }
+  bool overlaps() const {
+    return traits_of(schedule).overlap == Overlap::by_itself || overlap_expert_comm;
+  }
 };
 
 // Reads a plan and checks it against the model and the cluster (read_parallel_plan.cpp).

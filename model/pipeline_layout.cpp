@@ -6,9 +6,18 @@ namespace moesim {
 
 const std::vector<ScheduleTraits>& all_schedules() {
   static const std::vector<ScheduleTraits> kTable = {
-      {ScheduleKind::one_f_one_b, "1f1b", StageOrder::loop, false},
-      {ScheduleKind::dualpipe, "dualpipe", StageOrder::bidirectional, true},
-      {ScheduleKind::overlapped_pair, "overlapped_pair", StageOrder::bidirectional, true}};
+      {ScheduleKind::gpipe, "gpipe", StageOrder::loop, Overlap::never},
+      {ScheduleKind::one_f_one_b, "1f1b", StageOrder::loop, Overlap::on_request},
+      {ScheduleKind::interleaved_1f1b, "interleaved_1f1b", StageOrder::loop, Overlap::on_request},
+      {ScheduleKind::zb_h1, "zb_h1", StageOrder::loop, Overlap::never},
+      {ScheduleKind::zb_h2, "zb_h2", StageOrder::loop, Overlap::never},
+      {ScheduleKind::zb_v, "zb_v", StageOrder::v, Overlap::never},
+      {ScheduleKind::dualpipe, "dualpipe", StageOrder::bidirectional, Overlap::by_itself},
+      {ScheduleKind::dualpipe_v, "dualpipe_v", StageOrder::v, Overlap::by_itself},
+      {ScheduleKind::overlapped_pair,
+       "overlapped_pair",
+       StageOrder::bidirectional,
+       Overlap::by_itself}};
   return kTable;
 }
 

@@ -32,12 +32,19 @@ enum class ScheduleKind {
 
 enum class StageOrder { loop, v, bidirectional };
 
+// Whether a forward chunk runs beside a backward chunk on the same rank.
+enum class Overlap {
+  never,       // it has no steady pairs of one forward and one backward
+  on_request,  // when the plan asks for it (overlap_expert_comm)
+  by_itself    // the pairs are what the schedule is made of
+};
+
 // What a plan has to know of a schedule; its steps are in sim/schedule.
 struct ScheduleTraits {
   ScheduleKind kind;
   const char* name;  // as files write it
   StageOrder order;
-  bool overlaps;  // runs a forward chunk beside a backward chunk by itself
+  Overlap overlap;
 };
 const std::vector<ScheduleTraits>& all_schedules();
 const ScheduleTraits& traits_of(ScheduleKind kind);

@@ -143,7 +143,25 @@ void check_modelled(const ObjectReader& reader, const ParallelPlan& plan) {
   refuse("overlap_grad_reduce", plan.overlap_grad_reduce, "false");
   refuse("overlap_param_gather", plan.overlap_param_gather, "false");
   refuse("gradients", plan.gradient_bytes != 4, "\"fp32\"");
-  refuse("overlap_expert_comm", plan.overlap_expert_comm, "false");
+}
+
+// Pairs of a forward and a backward chunk: which schedules have them, and who is asked for them.
+void check_overlap(const ObjectReader& reader, const ParallelPlan& plan) {
+  for (const ScheduleKind kind : {plan.schedule, plan.fallback_schedule}) {
+    const ScheduleTraits& traits = traits_of(kind);
+    const std::string schedule = "schedule \"" + std::string(traits.name) + "\"";
+    if (plan.overlap_expert_comm && traits.overlap == Overlap::by_itself)
+      reader.fail("overlap_expert_comm", schedule + " overlaps by itself; expected false");
+    if (plan.overlap_expert_comm && traits.overlap == Overlap::never)
+      reader.fail("overlap_expert_comm",
+                  schedule +
+                      " has no steady pairs of a forward and a backward step; expected "
+                      "false, or the schedule \"1f1b\" or \"interleaved_1f1b\"");
+  }
+  if (reader.has("overlap_order") && !plan.overlaps())
+    reader.fail("overlap_order",
+                "is given, but schedule \"" + std::string(schedule_name(plan.schedule)) +
+                    "\" overlaps nothing here; expected the key left out");
 }
 
 void check_plan(const ObjectReader& reader,
@@ -195,7 +213,9 @@ void check_plan(const ObjectReader& reader,
                 "is " + std::to_string(plan.virtual_stages) + ", but schedule \"" +
                     schedule_name(plan.schedule) +
                     (interleaved ? "\" needs at least 2" : "\" has none; expected 1"));
-  if (plan.schedule == ScheduleKind::dualpipe && plan.pp % 2 != 0)
+  if ((plan.schedule == ScheduleKind::dualpipe ||
+       plan.fallback_schedule == ScheduleKind::dualpipe) &&
+      plan.pp % 2 != 0)
     reader.fail("pp", "DualPipe needs an even number of stages, found " + std::to_string(plan.pp));
   if (plan.schedule == ScheduleKind::overlapped_pair && plan.pp != 1)
     reader.fail("pp",
@@ -293,6 +313,7 @@ ParallelPlan read_parallel_plan(const JsonNode& node,
   if (reader.has("rank_order")) plan.rank_order = read_rank_order(reader);
   if (reader.has("virtual_stages")) plan.virtual_stages = reader.integer("virtual_stages", 1, 1024);
   plan.overlap_expert_comm = reader.boolean_or("overlap_expert_comm", false);
+  if (reader.has("overlap_order")) plan.overlap_order = read_overlap_order(reader, "overlap_order");
   if (reader.has("microbatch")) plan.microbatch = reader.integer("microbatch", 1, kMost);
   if (const JsonNode* recompute = reader.optional("recompute"))
     plan.recompute = read_recompute(*recompute, reader);
@@ -308,6 +329,7 @@ ParallelPlan read_parallel_plan(const JsonNode& node,
   reader.finish();  // an unknown key first: it may be why something else is missing
   check_plan(reader, plan, model, cluster);
   check_grids(reader, plan, model, cluster);
+  check_overlap(reader, plan);
   check_modelled(reader, plan);
   if (placement != nullptr)
     plan.placement = read_expert_placement(*placement, plan, model, cluster);

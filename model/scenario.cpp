@@ -7,6 +7,7 @@
 #include "model/errors.hpp"
 #include "model/json_message.hpp"
 #include "model/model_counts.hpp"
+#include "model/sequence_ramp.hpp"
 
 namespace moesim {
 namespace {
@@ -263,9 +264,20 @@ std::vector<TrainingPhase> read_phases(ObjectReader& scenario,
             ? step_tokens * static_cast<double>(reader.integer("steps", 1, std::int64_t{1} << 40))
             : static_cast<double>(reader.count("tokens"));
     const JsonNode* ramp = reader.optional("ramp");
+    const auto check = [&](const ObjectReader& place, const TrainingPhase& checked) {
+      check_batch(place, checked);
+      check_size(place, checked, model, cluster);
+    };
+    check(reader, phase);
+    if (reader.has("seq_ramp")) {
+      if (ramp != nullptr)
+        reader.fail(
+            "seq_ramp",
+            "given beside \"ramp\"; expected one of the two (a stretch may have its batch)");
+      for (TrainingPhase& stretch : read_sequence_ramp(reader, main.size(), phase, check))
+        ramps.push_back(std::move(stretch));
+    }
     reader.finish();
-    check_batch(reader, phase);
-    check_size(reader, phase, model, cluster);
     if (ramp != nullptr) {
       ObjectReader ramp_reader(*ramp);
       double left = phase.tokens;
@@ -291,7 +303,8 @@ std::string recorded_loads(const std::vector<TrainingPhase>& phases) {
 
 // References ("/cluster") are replaced before files are opened, everything else after.
 bool replaces_reference(const std::string& pointer) {
-  return pointer == "/model" || pointer == "/cluster" || pointer == "/profile";
+  return pointer == "/model" || pointer == "/cluster" || pointer == "/profile" ||
+         pointer == "/operations";
 }
 
 void apply(const Overrides& overrides, bool references, JsonNode& document) {
@@ -304,7 +317,8 @@ void apply(const Overrides& overrides, bool references, JsonNode& document) {
     // May be a member that the file leaves out: the readers of these refuse those they do not know.
     const bool may_add = is_below(pointer, "/routing") || is_below(pointer, "/plan") ||
                          is_below(pointer, "/phases") || is_below(pointer, "/cluster/fabric") ||
-                         pointer == "/profile/collectives";
+                         pointer == "/profile/collectives" || pointer == "/operations" ||
+                         is_below(pointer, "/operations");
     set_at(document, pointer, value, value.place(), may_add);
   }
 }
@@ -332,6 +346,20 @@ std::vector<Variant> read_variants(ObjectReader& scenario) {
   return variants;
 }
 
+Operations read_run_operations(const JsonNode& node, const Scenario& scenario) {
+  double num_steps = 0;
+  for (const TrainingPhase& phase : scenario.phases) {
+    if (phase.stated_gpu_hours) continue;
+    if (phase.plan.schedule == ScheduleKind::overlapped_pair)
+      throw InputError(node.place(),
+                       "given, but phase " + in_quotes(phase.name) +
+                           " is an overlapped pair of chunks, not steps of a run");
+    num_steps += phase.tokens / static_cast<double>(phase.seq_len * phase.batch);
+  }
+  return read_operations(
+      node, scenario.model, scenario.cluster, scenario.phases.front().plan.moment_bytes, num_steps);
+}
+
 }  // namespace
 
 Scenario read_scenario(const std::filesystem::path& path,
@@ -347,7 +375,8 @@ Scenario read_scenario(const std::filesystem::path& path,
   }
   overrides.insert(overrides.end(), settings.begin(), settings.end());
   apply(overrides, /*references=*/true, document);
-  for (const char* key : {"model", "cluster", "profile"}) resolve(document, key, folder);
+  for (const char* key : {"model", "cluster", "profile", "operations"})
+    resolve(document, key, folder);
   apply(overrides, /*references=*/false, document);
   for (const char* key : {"cluster", "profile"})
     resolve(document, key, folder);  // a GPU's file named by an override
@@ -374,6 +403,8 @@ Scenario read_scenario(const std::filesystem::path& path,
   scenario.seed = static_cast<std::uint64_t>(reader.integer("seed", 0, std::int64_t{1} << 62));
   if (reader.has("assumptions")) scenario.assumptions = reader.text_list("assumptions");
   scenario.phases = read_phases(reader, scenario.model, scenario.cluster, scenario.seed);
+  if (const JsonNode* operations = reader.optional("operations"))
+    scenario.operations = read_run_operations(*operations, scenario);
   scenario.variants = read_variants(reader);
   reader.finish();
   scenario.hash = fnv1a_hex(canonical_text(document) + recorded_loads(scenario.phases));

@@ -2,10 +2,10 @@
 // of them. Reading it is the only stage that touches files; everything after works on the finished,
 // checked structs.
 //
-// `model`, `cluster`, `profile` (and a cluster's `gpu`) are file names relative to the file that
-// names them, or objects in place. `override` maps JSON pointers of the composed document to new
-// values ("/cluster/nic_bandwidth": "100 GB/s") and is applied before anything is checked, so an
-// override passes the same checks as a file.
+// `model`, `cluster`, `profile`, `operations` (and a cluster's `gpu`) are file names relative to
+// the file that names them, or objects in place. `override` maps JSON pointers of the composed
+// document to new values ("/cluster/nic_bandwidth": "100 GB/s") and is applied before anything is
+// checked, so an override passes the same checks as a file.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 
 #include "model/cluster_spec.hpp"
 #include "model/model_spec.hpp"
+#include "model/operations.hpp"
 #include "model/parallel_plan.hpp"
 #include "model/profile.hpp"
 #include "model/routing_spec.hpp"
@@ -32,7 +33,7 @@ struct TrainingPhase {
   double tokens = 0;       // trained in this phase
   ParallelPlan plan;
   RoutingSpec routing;
-  std::optional<std::size_t> ramp_of;  // this is a stretch of the batch ramp that opens phase [i]
+  std::optional<std::size_t> ramp_of;      // this is a stretch of the ramp that opens phase [i]
   std::optional<double> stated_gpu_hours;  // taken as given, not simulated
   std::string source;                      // where a stated figure is from
 };
@@ -52,6 +53,7 @@ struct Scenario {
   Profile profile;
   std::vector<TrainingPhase> phases;     // the first is the main one: its step is the headline
   std::vector<std::string> assumptions;  // in the scenario's own words, printed in the report
+  std::optional<Operations> operations;  // none: nothing interrupts the run
   std::vector<Variant> variants;
   std::uint64_t seed = 1;
 };

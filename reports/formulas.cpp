@@ -6,6 +6,7 @@
 #include "model/cost_model.hpp"
 #include "model/network/inventory.hpp"
 #include "model/routing.hpp"
+#include "reports/formulas_operations.hpp"
 #include "reports/formulas_routing.hpp"
 #include "sim/schedule/schedule.hpp"
 
@@ -36,13 +37,18 @@ double bubble_dualpipe(const FormulaInputs& in, const Scenario*) {
   return dualpipe_bubble(in.whole("pp"), in.number("fb"), in.number("b"), in.number("w"));
 }
 
-// The same from the step lists themselves: schedule 0 is 1F1B, 1 is DualPipe.
+// The same from the step lists themselves, over pp ranks; "schedule" as a plan writes it.
 double schedule_bubble(const FormulaInputs& in, const Scenario*) {
-  const Schedule& schedule =
-      schedule_of(in.whole("schedule") == 0 ? ScheduleKind::one_f_one_b : ScheduleKind::dualpipe);
-  return list_bubble(schedule,
-                     {in.whole("pp"), in.whole("microbatches"), 1, false},
-                     {in.number("f"), in.number("b"), in.number("w"), in.number("fb")});
+  const PipelineRun run{in.whole("pp"), in.whole("microbatches"), 1, false};
+  for (const ScheduleTraits& row : all_schedules()) {
+    if (in.text("schedule") != row.name) continue;
+    const Schedule& schedule = schedule_of(row.kind);
+    const std::string refusal = schedule.refusal(run);
+    if (!refusal.empty()) throw InputError(in.place(), refusal);
+    return list_bubble(
+        schedule, run, {in.number("f"), in.number("b"), in.number("w"), in.number("fb")});
+  }
+  throw InputError(in.place(), "unknown schedule \"" + in.text("schedule") + "\"");
 }
 
 // Share of a kind of step in a rank's DualPipe list, times its duration.
@@ -273,6 +279,13 @@ double speedup(const FormulaInputs& in, const Scenario* given) {
 }
 double gain(const FormulaInputs& in, const Scenario* given) { return speedup(in, given) - 1; }
 
+double failures(const FormulaInputs& in, const Scenario* given) {
+  return failures_in(in, needed(given, in));
+}
+double effective_time(const FormulaInputs& in, const Scenario* given) {
+  return effective_time_ratio(in, needed(given, in));
+}
+
 struct Row {
   const char* name;
   double (*formula)(const FormulaInputs&, const Scenario*);
@@ -307,13 +320,22 @@ constexpr Row kTable[] = {{"product", product},
                           {"serving_cost", serving_cost},
                           {"serving_margin", serving_margin},
                           {"serving_nodes", serving_nodes},
-                          {"optimizer_bytes", optimizer_bytes}};
+                          {"optimizer_bytes", optimizer_bytes},
+                          {"failures_in", failures},
+                          {"effective_time_ratio", effective_time}};
 
 }  // namespace
 
 double FormulaInputs::number(const std::string& name) const {
   const auto it = values_.find(name);
   if (it == values_.end()) throw InputError(place_, "missing input \"" + name + "\"");
+  return it->second;
+}
+
+const std::string& FormulaInputs::text(const std::string& name) const {
+  const auto it = names_.find(name);
+  if (it == names_.end())
+    throw InputError(place_, "missing input \"" + name + "\", which is a name");
   return it->second;
 }
 

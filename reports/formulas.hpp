@@ -1,11 +1,12 @@
 // Closed forms that known figures are checked against and that no simulation run prints. One line
-// each in the table in formulas.cpp; the inputs are named numbers from the figure's file.
+// each in the table in formulas.cpp; the inputs are named numbers and names from the figure's file.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "model/scenario.hpp"
 
@@ -13,15 +14,19 @@ namespace moesim {
 
 class FormulaInputs {
  public:
-  FormulaInputs(const std::map<std::string, double>& values, const std::string& place)
-      : values_(values), place_(place) {}
+  FormulaInputs(const std::map<std::string, double>& values,
+                const std::string& place,
+                std::map<std::string, std::string> names = {})
+      : values_(values), names_(std::move(names)), place_(place) {}
   double number(
       const std::string& name) const;  // InputError naming the figure's place when missing
   std::int64_t whole(const std::string& name) const;
+  const std::string& text(const std::string& name) const;
   const std::string& place() const { return place_; }
 
  private:
   const std::map<std::string, double>& values_;
+  std::map<std::string, std::string> names_;
   std::string place_;
 };
 

@@ -27,11 +27,23 @@ void read_origin(ObjectReader& reader, KnownFigure& f) {
     f.formula = from.text("formula");
     f.scenario = from.text_or("scenario", "");
     const JsonNode& inputs = from.required("inputs");
-    if (inputs.kind != JsonNode::Kind::object) from.fail("inputs", "expected an object of numbers");
-    for (const auto& [key, value] : inputs.members) f.inputs[key] = as_number(value, -1e300, 1e300);
+    if (inputs.kind != JsonNode::Kind::object)
+      from.fail("inputs", "expected an object of numbers and names");
+    for (const auto& [key, value] : inputs.members) {
+      if (value.kind == JsonNode::Kind::string)
+        f.named_inputs[key] = value.text;
+      else
+        f.inputs[key] = as_number(value, -1e300, 1e300);
+    }
   } else {
     f.scenario = from.text_or("scenario", "");
     f.model = from.text_or("model", "");
+    if (const JsonNode* set = from.optional("set")) {
+      if (f.scenario.empty()) from.fail("set", "given without a \"scenario\"");
+      if (set->kind != JsonNode::Kind::object)
+        from.fail("set", "expected an object of JSON pointers, found " + set->describe());
+      f.settings = set->members;
+    }
     if (f.scenario.empty() == f.model.empty())
       from.fail("expected \"scenario\", \"model\", \"formula\" or \"unpredicted\"");
     const JsonNode& value = from.required("value");
@@ -42,6 +54,14 @@ void read_origin(ObjectReader& reader, KnownFigure& f) {
       f.terms.emplace_back(as_text(value), 1.0);
   }
   from.finish();
+}
+
+// A scenario and what is changed in it.
+std::string run_key(const KnownFigure& f) {
+  std::string key = f.scenario;
+  for (const auto& [pointer, value] : f.settings)
+    key += "\n" + pointer + "=" + canonical_text(value);
+  return key;
 }
 
 // The weighted sum of values that the figure names in a document.
@@ -111,7 +131,7 @@ std::vector<KnownFigure> read_known_figures(const fs::path& folder) {
 FigureEvaluator::FigureEvaluator(fs::path scenario_folder, int num_threads)
     : folder_(std::move(scenario_folder)), num_threads_(num_threads) {}
 
-void FigureEvaluator::add_run(const std::string& name,
+void FigureEvaluator::add_run(const std::string& key,
                               const Scenario& scenario,
                               const RunResult& run,
                               const std::optional<Uncertainty>& uncertainty) {
@@ -120,30 +140,32 @@ void FigureEvaluator::add_run(const std::string& name,
   if (uncertainty)
     for (const auto& [fast, slow] : uncertainty->ends)
       documents.ends.push_back({run_json(scenario, fast, {}), run_json(scenario, slow, {})});
-  runs_.emplace(name, std::move(documents));
+  runs_.emplace(key, std::move(documents));
 }
 
-auto FigureEvaluator::scenario_of(const std::string& name) -> const WithEnds<Scenario>& {
-  auto it = scenarios_.find(name);
+auto FigureEvaluator::scenario_of(const KnownFigure& f) -> const WithEnds<Scenario>& {
+  const std::string key = run_key(f);
+  auto it = scenarios_.find(key);
   if (it == scenarios_.end()) {
-    WithEnds<Scenario> scenario{read_scenario(folder_ / name), {}};
+    WithEnds<Scenario> scenario{read_scenario(folder_ / f.scenario, f.settings), {}};
     for (const ErrorSource& source : error_sources(scenario.base))
       scenario.ends.push_back(
           {perturbed(scenario.base, source, -1), perturbed(scenario.base, source, 1)});
-    it = scenarios_.emplace(name, std::move(scenario)).first;
+    it = scenarios_.emplace(key, std::move(scenario)).first;
   }
   return it->second;
 }
 
-auto FigureEvaluator::run_of(const std::string& name) -> const WithEnds<JsonValue>& {
-  auto it = runs_.find(name);
+auto FigureEvaluator::run_of(const KnownFigure& f) -> const WithEnds<JsonValue>& {
+  const std::string key = run_key(f);
+  auto it = runs_.find(key);
   if (it == runs_.end()) {
-    const Scenario& scenario = scenario_of(name).base;
+    const Scenario& scenario = scenario_of(f).base;
     RunOptions options;
     options.simulation.num_threads = num_threads_;
     const RunResult run = run_scenario(scenario, options);
-    add_run(name, scenario, run, uncertainty_of(scenario, run, num_threads_));
-    it = runs_.find(name);
+    add_run(key, scenario, run, uncertainty_of(scenario, run, num_threads_));
+    it = runs_.find(key);
   }
   return it->second;
 }
@@ -160,11 +182,11 @@ KnownRow FigureEvaluator::evaluate(const KnownFigure& f) {
   if (!f.unpredicted.empty()) return row;
   EndValues ends;
   if (!f.formula.empty()) {
-    const FormulaInputs inputs(f.inputs, f.file);
+    const FormulaInputs inputs(f.inputs, f.file, f.named_inputs);
     if (f.scenario.empty()) {
       row.predicted = evaluate_formula(f.formula, inputs, nullptr);
     } else {
-      const auto& scenario = scenario_of(f.scenario);
+      const auto& scenario = scenario_of(f);
       const auto value = [&](const Scenario& s) { return evaluate_formula(f.formula, inputs, &s); };
       row.predicted = value(scenario.base);
       if (f.role != FigureRole::definition)
@@ -173,7 +195,7 @@ KnownRow FigureEvaluator::evaluate(const KnownFigure& f) {
   } else if (f.scenario.empty()) {
     row.predicted = value_in(model_of(f.model), f);
   } else {
-    const auto& run = run_of(f.scenario);
+    const auto& run = run_of(f);
     row.predicted = value_in(run.base, f);
     if (f.role != FigureRole::definition)
       for (const auto& [fast, slow] : run.ends)

@@ -4,12 +4,13 @@
 //
 // A figure says where its prediction comes from:
 //   {"scenario": "x.jsonc", "value": "/metrics/step_time_s"}   a value of the document `moesim run
-//   --json` prints
+//   --json` prints; "set": {"/plan/dp": 64} beside it changes fields, as --set does, so that what
+//   nobody published can be shown as a band
 //   {"model": "models/x.json", "value": "/parameters/total"}   a value of the document `moesim
 //   model --json` prints
 //     ("value" may also be {"/a": 2, "/b": -1}: a weighted sum of values)
-//   {"formula": "dualpipe_bubble", "inputs": {...}}            one line of the table in
-//   formulas.cpp
+//   {"formula": "schedule_bubble", "inputs": {...}}            one line of the table in
+//   formulas.cpp; inputs are numbers and names
 //   {"unpredicted": "why"}                                     listed without a prediction
 #pragma once
 
@@ -39,8 +40,10 @@ struct KnownFigure {
   std::string part_of;  // id of a figure this one is an additive part of; may be empty
   // where the prediction comes from
   std::string scenario, model, formula, unpredicted;
-  std::vector<std::pair<std::string, double>> terms;  // pointer, weight
+  std::vector<std::pair<std::string, JsonNode>> settings;  // changes of the scenario
+  std::vector<std::pair<std::string, double>> terms;       // pointer, weight
   std::map<std::string, double> inputs;
+  std::map<std::string, std::string> named_inputs;
   double scale = 1;  // prediction in SI units times scale = prediction in `unit`
   std::string file;  // for messages
 };
@@ -62,8 +65,8 @@ class FigureEvaluator {
  public:
   FigureEvaluator(std::filesystem::path scenario_folder, int num_threads);
   KnownRow evaluate(const KnownFigure& figure);
-  // Gives the evaluator a run it need not repeat.
-  void add_run(const std::string& name,
+  // Gives the evaluator a run it need not repeat: of a scenario without changes, by its file name.
+  void add_run(const std::string& key,
                const Scenario& scenario,
                const RunResult& run,
                const std::optional<Uncertainty>& uncertainty);
@@ -74,12 +77,12 @@ class FigureEvaluator {
     T base;
     std::vector<std::array<T, 2>> ends;  // [source][fast, slow]
   };
-  const WithEnds<Scenario>& scenario_of(const std::string& scenario);
-  const WithEnds<JsonValue>& run_of(const std::string& scenario);
+  const WithEnds<Scenario>& scenario_of(const KnownFigure& figure);
+  const WithEnds<JsonValue>& run_of(const KnownFigure& figure);
   const JsonValue& model_of(const std::string& model);
   std::filesystem::path folder_;
   int num_threads_;
-  std::map<std::string, WithEnds<Scenario>> scenarios_;
+  std::map<std::string, WithEnds<Scenario>> scenarios_;  // by run_key
   std::map<std::string, WithEnds<JsonValue>> runs_;
   std::map<std::string, JsonValue> models_;
 };

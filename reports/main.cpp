@@ -12,7 +12,9 @@ using namespace moesim;
 
 constexpr void (*kCommands[])(CLI::App&, CommandContext&) = {add_model_command,
                                                              add_run_command,
+                                                             add_optimize_command,
                                                              add_validate_command,
+                                                             add_compare_trace_command,
                                                              add_topology_command,
                                                              add_routing_command,
                                                              add_collective_command,

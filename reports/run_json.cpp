@@ -1,6 +1,7 @@
 // The document of `moesim run --json` and report.json. Flat groups, SI units last in the key.
 #include <algorithm>
 
+#include "reports/operations_json.hpp"
 #include "reports/report.hpp"
 
 namespace moesim {
@@ -81,6 +82,10 @@ JsonValue metrics_json(const Scenario& scenario, const RunResult& run) {
   metrics.set("network_slowdown_send", contention.send);
   metrics.set("network_slowdown_dense_ring", contention.dense_ring);
   metrics.set("network_slowdown_expert_ring", contention.expert_ring);
+  if (run.operations && run.operations->refusal.empty())
+    for (const RunNumber& number : kRunNumbers)
+      metrics.set(number.key,
+                  number.of(*run.operations, run.operations->expected, scenario.cluster.price));
   return metrics;
 }
 
@@ -110,6 +115,7 @@ JsonValue intervals_json(const Scenario& scenario,
     });
     object.set(key, JsonValue::array().push(interval.low).push(interval.high));
   }
+  add_operations_intervals(scenario, run, uncertainty, object);
   return object;
 }
 
@@ -123,6 +129,29 @@ JsonValue sources_json(const Uncertainty& uncertainty) {
                        JsonValue::array().push(effect.faster.in(s)).push(effect.slower.in(s)))
                   .set("basis", effect.basis));
   return list;
+}
+
+JsonValue critical_path_json(const CriticalPath& path) {
+  JsonValue shares = JsonValue::object();
+  for (const CriticalPath::Share& share : path.shares)
+    shares.set(share.kind, to_seconds(share.time).in(s));
+  JsonValue segments = JsonValue::array();
+  for (const PathSegment& segment : path.segments)
+    segments.push(
+        JsonValue::object()
+            .set("start_s", to_seconds(segment.start).in(s))
+            .set("end_s", to_seconds(segment.end).in(s))
+            .set("pp_rank", segment.pp)
+            .set("phase",
+                 std::string(kSchedulePhaseNames[static_cast<std::size_t>(segment.phase)].title))
+            .set("first_microbatch", static_cast<std::int64_t>(segment.first_microbatch))
+            .set("last_microbatch", static_cast<std::int64_t>(segment.last_microbatch))
+            .set("num_operations", segment.num_operations)
+            .set("communication_s", to_seconds(segment.communication).in(s))
+            .set("because", segment.reason));
+  return JsonValue::object()
+      .set("seconds_by_operation", std::move(shares))
+      .set("segments", std::move(segments));
 }
 
 }  // namespace
@@ -157,6 +186,8 @@ JsonValue run_json(const Scenario& scenario,
                       .set("seconds", line.seconds)
                       .set("mfu_causal_after", line.mfu_after));
     doc.set("mfu_waterfall", std::move(ladder));
+    if (main.step.critical_path)
+      doc.set("critical_path", critical_path_json(*main.step.critical_path));
     doc.set("memory", memory_json(main.memory, scenario.cluster.gpu.hbm));
     JsonValue origins = JsonValue::object();
     for (std::size_t i = 0; i < kNumOrigins; ++i)
@@ -166,6 +197,7 @@ JsonValue run_json(const Scenario& scenario,
   JsonValue run_phases = JsonValue::array();
   for (const PhaseResult& r : run.phases) run_phases.push(phase_json(r));
   doc.set("run", std::move(run_phases));
+  if (run.operations) doc.set("operations", operations_json(scenario, run, uncertainty));
   doc.set("folded", main.step.folded);
   doc.set("num_simulated_ranks", main.step.num_simulated_ranks);
   doc.set("num_events", main.step.num_events);

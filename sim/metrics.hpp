@@ -13,6 +13,7 @@
 
 #include "model/model_counts.hpp"
 #include "model/training_memory.hpp"
+#include "sim/run_times.hpp"
 #include "sim/simulator.hpp"
 
 namespace moesim {
@@ -52,6 +53,9 @@ struct RunResult {
   double gpu_hours = 0;                 // all phases
   double gpu_hours_simulated_main = 0;  // the first phase with its batch ramp
   double cost_usd = 0;
+  // What interrupts the run, on top of the above, which has no interruption in it; none where the
+  // scenario has no operations, or not all of its phases could be simulated.
+  std::optional<OperationsResult> operations;
   std::vector<std::string> warnings;
 };
 

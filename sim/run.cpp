@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "model/json_message.hpp"
+#include "sim/goodput_sampling.hpp"
 #include "sim/uncertainty.hpp"
 
 namespace moesim {
@@ -62,6 +63,12 @@ void add_up(const Scenario& scenario, RunResult& run) {
       run.gpu_hours_simulated_main += result.gpu_hours;
   }
   run.cost_usd = (scenario.cluster.price * (run.gpu_hours * hour)).in(USD);
+  const bool all_simulated = run.phases.size() == scenario.phases.size() &&
+                             std::all_of(run.phases.begin(),
+                                         run.phases.end(),
+                                         [](const PhaseResult& r) { return r.refusal.empty(); });
+  run.operations.reset();
+  if (scenario.operations && all_simulated) run.operations = operations_result(scenario, run);
 }
 
 RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
@@ -79,12 +86,24 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
     }
     if (options.progress) options.progress(phase.name);
     SimulationOptions simulation = options.simulation;
-    if (i > 0) simulation.timeline_ranks.clear();
+    if (i > 0) {
+      simulation.timeline_ranks.clear();
+      simulation.explain = false;
+    }
     run.phases.push_back(run_phase(scenario, phase, costs, simulation));
     const PhaseResult& result = run.phases.back();
     run.feasible = run.feasible && result.refusal.empty() && result.fits;
   }
   add_up(scenario, run);
+  if (options.main_phase_only) run.operations.reset();  // asked about the step, not the whole run
+  if (run.operations) {
+    check_intervals(scenario, run);
+    if (run.operations->refusal.empty())
+      run.operations->samples = sample_runs(outline_of(scenario, run),
+                                            scenario.seed,
+                                            kNumSampledRuns,
+                                            options.simulation.num_threads);
+  }
 
   const PhaseResult& main = run.phases.front();
   for (const PhaseResult& r : run.phases) {
@@ -96,17 +115,25 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
                              ": does not fit in memory; see the memory table. Use more stages, "
                              "more expert-parallel ranks or a smaller schedule in flight");
   }
+  if (run.operations && !run.operations->refusal.empty()) {
+    run.feasible = false;
+    run.warnings.push_back(run.operations->refusal +
+                           "; checkpoint more often, restart faster or use fewer GPUs");
+  }
   constexpr double kVisibleMiss = 0.1;  // of the mean load; below it a sample's noise is as large
   if (main.step.popularity_residual > kVisibleMiss)
     run.warnings.push_back(
         "the gate cannot give every expert the load its popularity asks for (largest miss " +
         number_text(std::round(1000 * main.step.popularity_residual) / 1000) +
         " of the mean load); loads are what it gives. Allow more groups or a flatter popularity");
-  if (costs.is_derived())
-    run.warnings.push_back("profile " + scenario.profile.id + " was measured on " +
-                           scenario.profile.gpu.name + ", not on " + scenario.cluster.gpu.name +
-                           ": rates are carried over by datasheet ratios and count as "
-                           "extrapolated; calibrate on the GPU itself to remove this");
+  if (const Profile& profile = scenario.profile; costs.is_derived())
+    run.warnings.push_back(
+        "profile " + profile.id + " was " +
+        (profile.kind == ProfileKind::derived
+             ? "derived from " + profile.derived_from + ", not measured"
+             : "measured on " + profile.gpu.name + ", not on " + scenario.cluster.gpu.name) +
+        ": rates are carried over by datasheet ratios and count as "
+        "extrapolated; calibrate on the GPU itself to remove this");
   const double roofline = main.origin_share[static_cast<std::size_t>(Origin::roofline)];
   if (roofline > 0)
     run.warnings.push_back(

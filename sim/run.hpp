@@ -19,7 +19,7 @@ struct RunOptions {
 
 RunResult run_scenario(const Scenario& scenario, const RunOptions& options);
 
-// Hours and dollars of the phases as they stand.
+// Hours and dollars of the phases as they stand, and what interrupts them.
 void add_up(const Scenario& scenario, RunResult& run);
 
 }  // namespace moesim

@@ -59,7 +59,8 @@ struct RankState {
   Tick compute_idle_since = 0;
   Tick step_start = 0, op_start = 0;
   CommRecord last_comm, running_comm;
-  Tick message_start = 0, message_end = 0;  // of the message that came last
+  Tick message_start = 0, message_end = 0;    // of the message that came last
+  std::uint32_t compute_id = 0, comm_id = 0;  // of the running operations in the log
 };
 
 struct Arrivals {  // messages received at a place of the pipeline
@@ -75,7 +76,7 @@ class Simulation {
   Simulation(const Scenario& scenario,
              const TrainingPhase& phase,
              const StageCosts& costs,
-             const std::vector<std::int64_t>& timeline_ranks)
+             const SimulationOptions& options)
       : plan_(phase.plan),
         costs_(costs),
         pp_(phase.plan.pp),
@@ -92,7 +93,8 @@ class Simulation {
     groups_.resize(n / static_cast<std::size_t>(group_size_));
     block_uses_.assign(costs.blocks().size(), 0);
     traced_.assign(n, false);
-    for (const std::int64_t rank : timeline_ranks) {
+    if (options.explain) log_.emplace();
+    for (const std::int64_t rank : options.timeline_ranks) {
       const auto i =
           static_cast<std::size_t>(costs.folded() ? rank / phase.plan.ranks_per_stage() : rank);
       if (i < n) traced_[i] = true;
@@ -138,6 +140,26 @@ class Simulation {
     }
   }
 
+  // To the end of the rank's last chunk, with the names of its operations.
+  std::vector<PathOp> path_to(std::uint32_t rank) const {
+    std::vector<PathOp> path;
+    for (const LoggedOp& op : log_->path_to(log_->last_of(rank))) {
+      const PlannedStep& planned = steps_[static_cast<std::size_t>(pp_of(op.rank))][op.step];
+      PathOp named{
+          op.rank, pp_of(op.rank), phase_of(planned.step.kind), op.stream, "", 0, op.start, op.end};
+      auto name = [&](const auto& operation) {
+        named.kind = operation_kind(operation);
+        named.microbatch = chunk_of(operation, planned.step).microbatch;
+      };
+      if (op.stream == StreamKind::compute)
+        name(planned.program->compute[op.op]);
+      else
+        name(planned.program->comm[op.op]);
+      path.push_back(std::move(named));
+    }
+    return path;
+  }
+
  private:
   std::int64_t pp_of(std::uint32_t rank) const { return rank / ranks_per_stage_; }
   std::int64_t in_stage(std::uint32_t rank) const { return rank % ranks_per_stage_; }
@@ -170,6 +192,7 @@ class Simulation {
             c.send_b = elsewhere(layout_.previous(b));
           }
           c.expert_parallel = expert_parallel_;
+          c.overlap_order = plan_.overlap_order;
           programs_.push_back(std::make_unique<StepProgram>(build_step_program(step.kind, c)));
           program = programs_.back().get();
         }
@@ -240,6 +263,7 @@ class Simulation {
       for (std::size_t c = 0; c < kNumCategories; ++c) times.by_category[c] += cost.by_category[c];
     }
     st.compute_busy = true;
+    if (log_) st.compute_id = log_->begin(logged(rank, st.compute, StreamKind::compute));
     queue_.at(now + duration, {EventKind::compute_done, rank});
   }
 
@@ -272,6 +296,7 @@ class Simulation {
     if (traced_[rank] && queue_.now() > st.op_start)
       record(
           rank, StreamKind::compute, operation_name(op, planned.step), st.op_start, queue_.now());
+    if (log_) log_->end(st.compute_id, queue_.now());
     st.compute_busy = false;
     st.compute_idle_since = queue_.now();
     ++st.compute_done;
@@ -291,6 +316,7 @@ class Simulation {
     st.running_comm.arrive = queue_.now();
     if (op.kind == CommKind::send_f || op.kind == CommKind::send_b) {
       st.running_comm.start = queue_.now();
+      if (log_) st.comm_id = log_->begin(logged(rank, st.comm, StreamKind::communication));
       queue_.at(queue_.now() + costs_.send_ticks(), {EventKind::comm_done, rank});
       return;
     }
@@ -300,7 +326,9 @@ class Simulation {
     for (std::uint32_t peer = group * static_cast<std::uint32_t>(group_size_);
          peer < (group + 1) * static_cast<std::uint32_t>(group_size_);
          ++peer) {
-      states_[peer].running_comm.start = queue_.now();
+      RankState& at = states_[peer];
+      at.running_comm.start = queue_.now();
+      if (log_) at.comm_id = log_->begin(logged(peer, at.comm, StreamKind::communication));
       queue_.at(queue_.now() + transfer_ticks(peer, planned, op), {EventKind::comm_done, peer});
     }
   }
@@ -320,6 +348,7 @@ class Simulation {
     RankState& st = states_[rank];
     const PlannedStep& planned = steps_[static_cast<std::size_t>(pp_of(rank))][st.comm.step];
     const CommOp& op = planned.program->comm[st.comm.op];
+    if (log_) log_->end(st.comm_id, queue_.now());
     st.running_comm.end = queue_.now();
     st.last_comm = st.running_comm;
     st.comm_busy = false;
@@ -360,6 +389,10 @@ class Simulation {
     wake(to);
   }
 
+  LoggedOp logged(std::uint32_t rank, const Cursor& at, StreamKind stream) const {
+    return {queue_.now(), 0, rank, at.step, static_cast<std::uint16_t>(at.op), stream, 0};
+  }
+
   void record(std::uint32_t rank, StreamKind stream, std::string name, Tick start, Tick end) {
     spans_.push_back({rank, stream, std::move(name), start, end});
   }
@@ -379,6 +412,7 @@ class Simulation {
   std::vector<std::uint64_t> block_uses_;
   std::vector<bool> traced_;
   std::vector<Span> spans_;
+  std::optional<OperationLog> log_;
   EventQueue<Event> queue_;
 };
 
@@ -408,17 +442,17 @@ StepResult simulate_step(const Scenario& scenario,
                        phase,
                        model,
                        StageCosts(scenario, phase, model, folded, options.num_threads),
-                       options.timeline_ranks);
+                       options);
 }
 
 StepResult simulate_step(const Scenario& scenario,
                          const TrainingPhase& phase,
                          const CostModel& model,
                          const StageCosts& costs,
-                         const std::vector<std::int64_t>& timeline_ranks) {
+                         const SimulationOptions& options) {
   StepResult result;
   result.folded = costs.folded();
-  Simulation sim(scenario, phase, costs, timeline_ranks);
+  Simulation sim(scenario, phase, costs, options);
   sim.run();
   const std::int64_t ranks_per_stage = costs.ranks_per_stage();
   result.num_simulated_ranks = phase.plan.pp * ranks_per_stage;
@@ -430,6 +464,12 @@ StepResult simulate_step(const Scenario& scenario,
     result.optimizer = optimizer_times(scenario, phase, model, costs.contention());
   end_step(phase.plan, result.optimizer, sim.ends(), ranks_per_stage, result.timeline);
   sim.add_work(result.timeline);
+  if (options.explain) {
+    const std::vector<Tick> ends = sim.ends();
+    const auto last =
+        static_cast<std::uint32_t>(std::max_element(ends.begin(), ends.end()) - ends.begin());
+    result.critical_path = critical_path(sim.path_to(last), result.timeline.step);
+  }
   const std::int64_t stride = result.folded ? phase.plan.ranks_per_stage() : 1;
   for (std::size_t r = 0; r < result.timeline.ranks.size(); ++r) {
     RankTimes& t = result.timeline.ranks[r];

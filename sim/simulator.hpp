@@ -17,11 +17,13 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "model/scenario.hpp"
 #include "sim/schedule/schedule.hpp"
+#include "sim/critical_path.hpp"
 #include "sim/stage_costs.hpp"
 #include "sim/timeline.hpp"
 
@@ -31,6 +33,7 @@ struct SimulationOptions {
   bool allow_folding = true;
   int num_threads = 1;
   std::vector<std::int64_t> timeline_ranks;  // ranks whose every operation is recorded
+  bool explain = false;  // also find the critical path; 40 bytes an operation of the step
 };
 
 // Seconds of the gradient and optimizer phase, per pipeline rank.
@@ -50,6 +53,7 @@ struct StepResult {
   double nodes_per_token = 0, ranks_per_token = 0, max_over_mean_rows = 1;
   double popularity_residual = 0;  // largest miss of a wanted relative load, over all layers
   NetworkContention contention;
+  std::optional<CriticalPath> critical_path;  // when asked for
 };
 
 // True when the scenario makes the ranks of a stage identical.
@@ -70,6 +74,6 @@ StepResult simulate_step(const Scenario& scenario,
                          const TrainingPhase& phase,
                          const CostModel& model,
                          const StageCosts& costs,
-                         const std::vector<std::int64_t>& timeline_ranks);
+                         const SimulationOptions& options);
 
 }  // namespace moesim

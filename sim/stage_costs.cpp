@@ -220,9 +220,12 @@ Tick StageCosts::dispatch_ticks(const LayerLoad& load, bool overlapped, bool cac
   const double rate = !overlapped ? 1
                       : cached    ? comm_.cached_dispatch_overlap
                                   : comm_.dispatch_overlap;
-  const Tick before = cached ? (overlapped ? cast_beside_ : cast_alone_) : layout_;
   const Seconds rows = two_hop_time(links_, dispatch_of(load), message_.dispatch, dispatch_copy_);
-  return before + to_tick(contention_.dispatch / rate * rows);
+  return before_dispatch_ticks(overlapped, cached) + to_tick(contention_.dispatch / rate * rows);
+}
+
+Tick StageCosts::before_dispatch_ticks(bool overlapped, bool cached) const {
+  return cached ? (overlapped ? cast_beside_ : cast_alone_) : layout_;
 }
 
 Tick StageCosts::combine_ticks(const LayerLoad& load, bool overlapped) const {

@@ -60,7 +60,10 @@ class StageCosts {
     return s.loads[static_cast<std::size_t>(
         (microbatch * s.num_moe_layers + moe_layer) * ranks_per_stage_ + rank)];
   }
+  // `cached`: the layout is known, as in the backward pass, where rows are gradients.
   Tick dispatch_ticks(const LayerLoad& load, bool overlapped, bool cached) const;
+  // The part of them before the rows leave: the layout, or the cast of the gradients.
+  Tick before_dispatch_ticks(bool overlapped, bool cached) const;
   Tick combine_ticks(const LayerLoad& load, bool overlapped) const;
   Tick send_ticks() const { return send_; }
   Tick startup_ticks() const { return startup_; }
@@ -68,6 +71,9 @@ class StageCosts {
   std::int64_t ranks_per_stage() const { return ranks_per_stage_; }  // simulated ones
   const std::vector<std::vector<LayerKind>>& stages() const { return stages_; }
   const RankLoad& mean_load() const { return mean_load_; }  // of an average rank in a MoE layer
+  // Padded rows and tokens received of a layer.
+  const RankLoad& rank_load(const LayerLoad& load) const { return classes_[load.load_class]; }
+  const ChunkShape& shape() const { return shape_; }                // of a microbatch on a rank
   const RoutingSampler* sampler() const { return sampler_.get(); }  // nullptr without experts
   bool folded() const { return folded_; }
   const NetworkContention& contention() const { return contention_; }

@@ -100,28 +100,60 @@ class ProgramBuilder {
   bool f_combine_pending_ = false;
 };
 
+// In the order of the enumerators of OverlapMove.
+struct Move {
+  bool of_f_chunk;
+  void (ProgramBuilder::*append)(std::size_t layer);
+};
+constexpr Move kMoves[] = {{false, &ProgramBuilder::b_combine},
+                           {true, &ProgramBuilder::f_attention},
+                           {false, &ProgramBuilder::b_ffn},
+                           {false, &ProgramBuilder::b_ffn_weight},
+                           {true, &ProgramBuilder::f_ffn},
+                           {true, &ProgramBuilder::f_combine},
+                           {false, &ProgramBuilder::b_attention},
+                           {false, &ProgramBuilder::b_attention_weight}};
+
 std::string chunk_name(const Chunk& c) {
   return " " + std::to_string(c.microbatch) + (c.part == 0 ? "" : "." + std::to_string(c.part));
 }
 
 }  // namespace
 
-std::string operation_name(const ComputeOp& op, const ScheduleStep& step) {
+const char* operation_kind(const ComputeOp& op) {
   if (op.kind != ComputeKind::block) return "chunk start";
-  return std::string(kBlockNames[static_cast<std::size_t>(op.block)]) +
-         chunk_name(op.backward_chunk ? step.b : step.f);
+  return kBlockNames[static_cast<std::size_t>(op.block)].data();
+}
+
+const char* operation_kind(const CommOp& op) {
+  switch (op.kind) {
+    case CommKind::dispatch_f: return "dispatch(F)";
+    case CommKind::combine_f: return "combine(F)";
+    case CommKind::combine_b: return "combine(B)";
+    case CommKind::dispatch_b: return "dispatch(B)";
+    case CommKind::send_f: return "PP(F)";
+    case CommKind::send_b: return "PP(B)";
+  }
+  throw std::logic_error("communication without a name");
+}
+
+const Chunk& chunk_of(const ComputeOp& op, const ScheduleStep& step) {
+  return op.backward_chunk ? step.b : step.f;
+}
+
+const Chunk& chunk_of(const CommOp& op, const ScheduleStep& step) {
+  const bool backward = op.kind == CommKind::combine_b || op.kind == CommKind::dispatch_b ||
+                        op.kind == CommKind::send_b;
+  return backward ? step.b : step.f;
+}
+
+std::string operation_name(const ComputeOp& op, const ScheduleStep& step) {
+  if (op.kind != ComputeKind::block) return operation_kind(op);
+  return operation_kind(op) + chunk_name(chunk_of(op, step));
 }
 
 std::string operation_name(const CommOp& op, const ScheduleStep& step) {
-  switch (op.kind) {
-    case CommKind::dispatch_f: return "dispatch(F)" + chunk_name(step.f);
-    case CommKind::combine_f: return "combine(F)" + chunk_name(step.f);
-    case CommKind::combine_b: return "combine(B)" + chunk_name(step.b);
-    case CommKind::dispatch_b: return "dispatch(B)" + chunk_name(step.b);
-    case CommKind::send_f: return "PP(F)" + chunk_name(step.f);
-    case CommKind::send_b: return "PP(B)" + chunk_name(step.b);
-  }
-  throw std::logic_error("communication without a name");
+  return operation_kind(op) + chunk_name(chunk_of(op, step));
 }
 
 StepProgram build_step_program(StepKind kind, const StepContext& context) {
@@ -150,15 +182,10 @@ StepProgram build_step_program(StepKind kind, const StepContext& context) {
     program.overlapped = true;
     for (std::size_t pair = 0; pair < std::max(num_f, num_b); ++pair) {
       const bool f = pair < num_f, back = pair < num_b;
-      const std::size_t j = back ? num_b - 1 - pair : 0;
-      if (back) b.b_combine(j);
-      if (f) b.f_attention(pair);
-      if (back) b.b_ffn(j);
-      if (back) b.b_ffn_weight(j);
-      if (f) b.f_ffn(pair);
-      if (f) b.f_combine(pair);
-      if (back) b.b_attention(j);
-      if (back) b.b_attention_weight(j);
+      for (const OverlapMove move : context.overlap_order) {
+        const auto& [of_f_chunk, append] = kMoves[static_cast<std::size_t>(move)];
+        if (of_f_chunk ? f : back) (b.*append)(of_f_chunk ? pair : num_b - 1 - pair);
+      }
     }
     b.f_end();
     b.b_end();

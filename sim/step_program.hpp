@@ -3,7 +3,8 @@
 // Both streams are first in, first out, so a dependency is a count: "wait until k operations of the
 // other stream (counted from the step's own first) are done".
 //
-// Order inside an overlapped layer, as in the reference trace (README, section 1):
+// Order inside an overlapped layer: the plan's (model/overlap_order), by default the reference
+// trace's (README, section 1):
 //   compute        attn(F)     mlp(B)       mlp(W)   mlp(F)        attn(B)   attn(W)
 //   communication  combine(B)  dispatch(F)  dispatch(B)            combine(F)
 // "combine(B)", the backward pass of combine, is a dispatch of gradients; "dispatch(B)" is a
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "model/op_graph.hpp"
+#include "model/overlap_order.hpp"
 #include "sim/schedule/schedule.hpp"
 
 namespace moesim {
@@ -52,12 +54,18 @@ struct StepContext {
   bool receive_f = false, send_f = false;  // false at the pipeline's ends
   bool receive_b = false, send_b = false;
   bool expert_parallel = false;  // ep > 1
+  OverlapOrder overlap_order = kTraceOrder;
 };
 
 // What a timeline calls an operation: "mlp(B) 3" is a block of microbatch 3, "mlp(B) 3.1" one at
 // the rank's second stage (of the reverse direction, where there are two).
 std::string operation_name(const ComputeOp& op, const ScheduleStep& step);
 std::string operation_name(const CommOp& op, const ScheduleStep& step);
+// The same without its chunk, and the chunk.
+const char* operation_kind(const ComputeOp& op);
+const char* operation_kind(const CommOp& op);
+const Chunk& chunk_of(const ComputeOp& op, const ScheduleStep& step);
+const Chunk& chunk_of(const CommOp& op, const ScheduleStep& step);
 
 StepProgram build_step_program(StepKind kind, const StepContext& context);
 

@@ -33,7 +33,7 @@ class Repeated {
     const CostModel model(moved.profile, moved.cluster.gpu);
     PhaseResult result;
     result.phase = phase_;
-    result.step = simulate_step(moved, phase_, model, costs_->under(moved, phase_, model), {});
+    result.step = simulate_step(moved, phase_, model, costs_->under(moved, phase_, model), SimulationOptions{});
     measure(moved, result);
     return result;
   }
@@ -47,6 +47,7 @@ class Repeated {
 
 RunResult without_timelines(RunResult run) {
   for (PhaseResult& phase : run.phases) phase.step.timeline = {};
+  if (run.operations) run.operations->samples.clear();
   return run;
 }
 

@@ -24,8 +24,8 @@ using MessageLead = std::function<std::int64_t(StepKind, std::int64_t b_stage)>;
 
 struct LongestPath {
   std::int64_t makespan = 0;
-  std::vector<std::int64_t> work;  // [pp] sum of the durations of a rank's steps
-  std::vector<std::int64_t> end;   // [pp]
+  std::vector<std::int64_t> work;        // [pp] sum of the durations of a rank's steps
+  std::vector<std::int64_t> start, end;  // [pp] of its first step and of its last
 };
 
 class LongestPathSolver {
@@ -55,6 +55,8 @@ class LongestPathSolver {
       const auto r = static_cast<std::size_t>(rank);
       path.work.push_back(0);
       for (const ScheduleStep& step : lists_[r]) path.work.back() += length(rank, step);
+      path.start.push_back(lists_[r].empty() ? 0
+                                             : end_of(rank, 0) - length(rank, lists_[r].front()));
       // Asked in order, so that no chain of questions grows deep.
       path.end.push_back(lists_[r].empty() ? 0 : end_of(rank, lists_[r].size() - 1));
       path.makespan = std::max(path.makespan, path.end.back());

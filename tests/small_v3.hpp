@@ -13,17 +13,21 @@ namespace moesim {
 
 using Changes = std::vector<std::pair<std::string, std::string>>;  // JSON pointer, JSON text
 
-inline Scenario small_v3(const Changes& changes = {}) {
-  Changes all = {{"/cluster/num_nodes", "8"},
-                 {"/model/num_hidden_layers", "8"},
-                 {"/model/n_routed_experts", "64"},
-                 {"/plan/pp", "4"},
-                 {"/plan/dp", "16"},
-                 {"/plan/ep", "16"},
-                 {"/plan/layers_per_stage", "[3, 2, 2, 1]"},
-                 {"/phases",
-                  R"([{"name": "small", "seq_len": 4096, "batch": 128, "steps": 1,
+inline Changes small_v3_changes() {
+  return {{"/cluster/num_nodes", "8"},
+          {"/model/num_hidden_layers", "8"},
+          {"/model/n_routed_experts", "64"},
+          {"/plan/pp", "4"},
+          {"/plan/dp", "16"},
+          {"/plan/ep", "16"},
+          {"/plan/layers_per_stage", "[3, 2, 2, 1]"},
+          {"/phases",
+           R"([{"name": "small", "seq_len": 4096, "batch": 128, "steps": 1,
                        "routing": {"kind": "balanced"}}])"}};
+}
+
+inline Scenario small_v3(const Changes& changes = {}) {
+  Changes all = small_v3_changes();
   all.insert(all.end(), changes.begin(), changes.end());
   return shipped_scenario("deepseek-v3-pretrain", all);
 }

@@ -24,6 +24,20 @@ std::string points_of(std::size_t count, const Case& of) {
   return std::to_string(count) + " points of " + std::string(of.op) + " beside communication";
 }
 
+// A point that far from a fit that saw it, and its residual, is in another unit or of another call:
+// to pass it over in silence would hide that, to weigh it in would be worse.
+void refuse_absurd(const Case& of, const FurthestPoint& point) {
+  const double ratio = point.measured / point.predicted;
+  if (std::max(ratio, 1 / ratio) <= 1 + kMostError) return;
+  const std::string times = number_text(std::round(std::max(ratio, 1 / ratio)));
+  throw InputError(point.place,
+                   std::string(of.op) + " " + shape_text(of, point.shape) + " took " +
+                       number_text(point.measured.in(us)) + " us, " +
+                       (ratio > 1 ? times + " times" : "1/" + times + " of") +
+                       " what a fit to all points says. Is its time in another unit, or of another "
+                       "call?");
+}
+
 // Time beside communication over the model's time on the same SMs alone, the median over shapes.
 void fit_slowdown(const Gathered& all, FitResult& result) {
   const GpuSpec& gpu = result.profile.gpu;
@@ -48,6 +62,7 @@ void fit_slowdown(const Gathered& all, FitResult& result) {
       const Point& p = *points[i];
       const double corrected =
           alone[i] * std::exp(fit->residual.at(form->residual_axes(p)).log_factor);
+      refuse_absurd(*of, {p.place, p.shape, p.timing().median, corrected * s});
       if (p.sms > 0 && p.sms < gpu.num_sms)
         ratios[gpu.num_sms - p.sms].push_back(p.timing().median.in(s) / corrected);
       else
@@ -144,6 +159,7 @@ void fit_one_kernel(const Case& of,
   options.num_threads = request.num_threads;
   KernelFit fit = fit_kernel(points, profile.gpu, options);
   check_form(fit, points.front()->place);
+  refuse_absurd(of, fit.furthest);
   const auto kernel = static_cast<Kernel>(kernel_index(of));
   const std::set<std::string>& sources = all.sources.at(&of);
   store(fit, points, profile.gpu, options.rule, joined({sources.begin(), sources.end()}), profile);
@@ -169,6 +185,7 @@ void fit_groups(const Case& of, const Gathered& all, const FitRequest& request, 
                        std::string(of.op) + " on " + std::to_string(fit.ranks) +
                            " ranks does not follow latencies and rates: " +
                            percent_text(fit.left_out.p90) + " off at the 90th percentile");
+    refuse_absurd(of, fit.furthest);
     std::erase_if(groups, [&](const GroupFit& g) {
       return g.op == of.op && g.ranks == fit.ranks && g.ranks_per_node == fit.ranks_per_node &&
              g.hidden == fit.hidden && g.topk == fit.topk && g.sms == fit.sms;

@@ -57,7 +57,7 @@ class Samples {
   std::span<const double> axes_of(std::size_t i) const {
     return std::span(axes_).subspan(i * num_axes_, num_axes_);
   }
-  double measured(std::size_t i) const { return measured_[i]; }
+  const Point& point(std::size_t i) const { return *points_[i]; }
 
   // Logarithm of measured over predicted by the form alone.
   std::vector<double> errors(const std::vector<double>& values,
@@ -230,6 +230,11 @@ void fit_all(const Samples& samples,
     for (std::size_t i = 0; i < samples.size(); ++i)
       left[i] -= fit.residual.at(samples.axes_of(i)).log_factor;
   }
+  const auto far = std::max_element(
+      left.begin(), left.end(), [](double a, double b) { return std::abs(a) < std::abs(b); });
+  const Point& furthest = samples.point(static_cast<std::size_t>(far - left.begin()));
+  const Seconds measured = furthest.timing().median;
+  fit.furthest = {furthest.place, furthest.shape, measured, std::exp(-*far) * measured};
   std::transform(left.begin(), left.end(), left.begin(), relative);
   fit.in_sample = summary_of(left);
 }

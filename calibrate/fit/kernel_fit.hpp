@@ -30,6 +30,13 @@ struct WorstPoint {
   double error = 0;  // predicted over measured, less 1, when it was left out
 };
 
+// The point furthest from the fit, which saw it.
+struct FurthestPoint {
+  std::string place;
+  Shape shape;
+  Seconds measured, predicted;
+};
+
 struct KernelFit {
   const Case* of = nullptr;
   std::vector<double> values;  // of the form's parameters
@@ -39,6 +46,7 @@ struct KernelFit {
   std::vector<LeftOut> left_out;
   std::optional<ErrorSummary> repeat_noise;  // absent: no shape was repeated
   std::vector<WorstPoint> worst;             // of the first grouping, worst first
+  FurthestPoint furthest;
   // Same shape but for m, where more rows took more than 5 % less time: reported, not repaired.
   std::size_t num_not_monotone = 0;
 };

@@ -120,9 +120,15 @@ SegmentFit fit_geometry(const std::vector<const Point*>& points) {
     return x.latency < y.latency;
   });
   std::vector<double> seen;
+  double furthest = -1;
   fit.smallest = fit.largest = size_of(first);
   for (const Point* p : points) {
     seen.push_back(error_of(lines, *p));
+    const Seconds measured = p->timing().median, expected = predicted(lines, size_of(*p)) * s;
+    if (const double distance = std::abs(std::log(measured / expected)); distance > furthest) {
+      furthest = distance;
+      fit.furthest = {p->place, p->shape, measured, expected};
+    }
     fit.smallest = std::min(fit.smallest, size_of(*p));
     fit.largest = std::max(fit.largest, size_of(*p));
   }

@@ -20,6 +20,7 @@ struct SegmentFit {
   double smallest = 0, largest = 0;            // sizes measured
   std::size_t num_points = 0;
   ErrorSummary in_sample, left_out;
+  FurthestPoint furthest;
   std::optional<ErrorSummary> repeat_noise;
 };
 

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <tuple>
 
 #include "calibrate/import/formats.hpp"
+#include "model/device_name.hpp"
 #include "model/json_message.hpp"
+#include "model/kernel_plan.hpp"
 #include "model/line_reader.hpp"
 
 namespace moesim {
@@ -19,7 +20,6 @@ constexpr std::array kFormats = {
 
 constexpr double kDisagreement = 1.25;  // between two rows of one shape; repeats differ by a tenth
 constexpr std::int64_t kMostInShape = std::int64_t{1} << 44;  // that a file of points may hold
-constexpr Seconds kShortest = 0.1 * us;  // an empty kernel takes ten times as long
 
 // Which bytes were read: FNV-1a, 16 hexadecimal digits.
 std::string fingerprint(const std::string& bytes) {
@@ -68,22 +68,23 @@ GpuSpec read_gpu(const std::string& name, const fs::path& gpus) {
 }
 
 // Points of one operation, shape and SM count in one file whose times differ by more than a quarter
-// contradict each other. Both stay: nobody here knows which is right.
-std::size_t flag_disagreements(std::vector<Point>& points) {
+// contradict each other. All stay: nobody here knows which is right. Returned in the file's order.
+std::vector<const Point*> flag_disagreements(std::vector<Point>& points) {
   std::map<std::tuple<const Case*, Shape, std::vector<std::int64_t>, std::int64_t, bool>,
            std::vector<Point*>>
       groups;
   for (Point& p : points)
     groups[{p.of, p.shape, p.counts, p.sms, p.beside_communication}].push_back(&p);
-  std::size_t flagged = 0;
+  std::vector<const Point*> flagged;
   for (auto& [key, group] : groups) {
     const auto [low, high] = std::minmax_element(group.begin(), group.end(), [](auto* a, auto* b) {
       return a->timing().median < b->timing().median;
     });
     if ((*high)->timing().median <= kDisagreement * (*low)->timing().median) continue;
     for (Point* p : group) p->flags.emplace_back("disagrees");
-    flagged += group.size();
+    flagged.insert(flagged.end(), group.begin(), group.end());
   }
+  std::sort(flagged.begin(), flagged.end());
   return flagged;
 }
 
@@ -186,13 +187,14 @@ void import_file(const ImportRequest& request,
                               : " (" + std::to_string(impossible.size() - 1) + " more like it)") +
                          "; --drop-impossible leaves such points out");
   if (imported.points.empty()) throw InputError(name, "holds no point that is possible");
-  const std::size_t disagreeing = flag_disagreements(imported.points);
+  const std::vector<const Point*> disagreeing = flag_disagreements(imported.points);
 
   PointRun run;
   run.kind = request.kind;
   run.gpu = request.gpu;
   run.source = request.source;
   run.plan = request.plan;
+  if (!run.plan.empty()) run.plan_version = kPlanVersion;
   run.details = provenance(request, file, std::move(imported.details), impossible.size());
   const std::string line = run_line(run);
   refuse_a_second_time(line, name, already);
@@ -200,10 +202,11 @@ void import_file(const ImportRequest& request,
   result.lines += line;
   for (const Point& point : imported.points) result.lines += point_line(point);
   for (std::string& text : summaries(imported.points, name)) result.summary.push_back(text);
-  if (disagreeing > 0)
-    result.remarks.push_back(name + ": " + counted(disagreeing, "point") +
+  if (!disagreeing.empty())
+    result.remarks.push_back(name + ": " + counted(disagreeing.size(), "point") +
                              " with another of the same shape more than 25 % away (kept, flag "
-                             "\"disagrees\")");
+                             "\"disagrees\"), the first at " +
+                             disagreeing.front()->place);
   if (!impossible.empty())
     result.remarks.push_back(name + ": " + counted(impossible.size(), "impossible point") +
                              " left out");
@@ -265,7 +268,7 @@ Seconds checked_time(double value,
                      const std::string& what,
                      const std::string& place) {
   const Seconds time = value * unit;
-  if (!(time >= kShortest) || time > hour)
+  if (!(time >= kShortestTime) || time > hour)
     throw InputError(
         place,
         what + " is " + number_text(time.in(us)) + " us; expected a time from 0.1 us to an hour");
@@ -273,21 +276,9 @@ Seconds checked_time(double value,
 }
 
 void check_device(const std::string& device, const GpuSpec& gpu, const std::string& place) {
-  // "A100-80GB" is sold as "NVIDIA A100-SXM4-80GB": the model is what stands before the dash.
-  const auto is_part = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
-  const auto upper = [](std::string text) {
-    for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    return text;
-  };
-  const std::string name = upper(device);
-  const std::string model = upper(
-      std::string(gpu.name.begin(), std::find_if_not(gpu.name.begin(), gpu.name.end(), is_part)));
-  for (std::size_t at = name.find(model); at != std::string::npos; at = name.find(model, at + 1)) {
-    const std::size_t end = at + model.size();
-    if ((at == 0 || !is_part(name[at - 1])) && (end == name.size() || !is_part(name[end]))) return;
-  }
-  throw InputError(place,
-                   "was measured on " + in_quotes(device) + ", and --gpu names a " + gpu.name);
+  if (!device_is_gpu(device, gpu.name))
+    throw InputError(place,
+                     "was measured on " + in_quotes(device) + ", and --gpu names a " + gpu.name);
 }
 
 std::int64_t ranks_on_node(std::int64_t ranks,

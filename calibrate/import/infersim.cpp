@@ -65,7 +65,8 @@ class InfersimTable {
   bool rows_from_mfu_;
   Imported imported_;
   std::vector<double> ratios_;
-  std::size_t contradicting_ = 0, nominal_rows_ = 0;
+  std::vector<std::size_t> contradicting_;  // rows
+  std::size_t nominal_rows_ = 0;
 };
 
 Imported InfersimTable::read() {
@@ -98,10 +99,11 @@ Imported InfersimTable::read() {
     imported_.remarks.push_back(std::to_string(nominal_rows_) +
                                 " points keep tokens_per_expert x num_local_experts rows: their "
                                 "mfu has too few digits or another meaning");
-  if (contradicting_ > 0)
-    imported_.remarks.push_back(std::to_string(contradicting_) +
+  if (!contradicting_.empty())
+    imported_.remarks.push_back(std::to_string(contradicting_.size()) +
                                 " rows contradict their own mfu by more than 10 % (kept, flag "
-                                "\"contradicts_mfu\")");
+                                "\"contradicts_mfu\"), the first at " +
+                                table_.place(contradicting_.front()));
   return std::move(imported_);
 }
 
@@ -207,7 +209,7 @@ void InfersimTable::check_mfu(std::size_t row, const std::string& column, bool e
   const double rounding = 0.5 * std::pow(10.0, -static_cast<double>(decimals)) / stated;
   if (exact_rows && std::abs(ratio - 1) > kRowFactor + rounding) {
     point.flags.emplace_back("contradicts_mfu");
-    ++contradicting_;
+    contradicting_.push_back(row);
   }
   if (!exact_rows && rows_from_mfu_) take_rows(point, ratio, rounding);
 }

@@ -5,68 +5,19 @@
 // Left out: shapes, which a trace does not hold; time between kernels.
 #include <algorithm>
 #include <cmath>
-#include <set>
+#include <map>
 #include <tuple>
 
 #include "calibrate/import/formats.hpp"
-#include "calibrate/import/trace_file.hpp"
 #include "calibrate/import/trace_mapping.hpp"
 #include "model/json_message.hpp"
+#include "model/profiler_trace.hpp"
+#include "model/trace_annotations.hpp"
 
 namespace moesim {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Where a kernel was launched from. Annotations of one name on one thread follow each other.
-class Annotations {
- public:
-  explicit Annotations(const TraceFile& trace) : trace_(trace) {
-    for (const TraceAnnotation& a : trace.annotations) {
-      names_.insert(a.name);
-      found_[{a.name, a.thread}].push_back(&a);
-    }
-    for (auto& [key, occurrences] : found_)
-      std::stable_sort(occurrences.begin(), occurrences.end(), [](const auto* a, const auto* b) {
-        return a->start_us < b->start_us;
-      });
-  }
-  bool has(const std::string& name) const { return names_.contains(name); }
-  // The occurrence of this annotation that the kernel's launch lies in; nullptr for none.
-  const TraceAnnotation* around(const TraceKernel& kernel, const std::string& name) const {
-    const TraceLaunch* const launch = launch_of(kernel);
-    if (launch == nullptr) return nullptr;
-    const auto named = found_.find({name, launch->thread});
-    if (named == found_.end()) return nullptr;
-    const auto& occurrences = named->second;
-    const auto next = std::upper_bound(
-        occurrences.begin(), occurrences.end(), launch->start_us, [](double at, const auto* a) {
-          return at < a->start_us;
-        });
-    if (next == occurrences.begin() || launch->start_us >= next[-1]->end_us) return nullptr;
-    return next[-1];
-  }
-  double launch_us(const TraceKernel& kernel) const {
-    const TraceLaunch* const launch = launch_of(kernel);
-    return launch == nullptr ? kernel.start_us : launch->start_us;
-  }
-
- private:
-  const TraceLaunch* launch_of(const TraceKernel& kernel) const {
-    if (!kernel.correlation) return nullptr;
-    const auto it = trace_.launches.find(*kernel.correlation);
-    return it == trace_.launches.end() ? nullptr : &it->second;
-  }
-  const TraceFile& trace_;
-  std::set<std::string> names_;
-  std::map<std::pair<std::string, std::string>, std::vector<const TraceAnnotation*>> found_;
-};
-
-// Names of templates run to thousands of letters, and tell their kernels apart late.
-std::string shortened(const std::string& name) {
-  constexpr std::size_t kMost = 160;
-  return one_line(name.size() <= kMost ? name : name.substr(0, kMost - 3) + "...");
-}
 
 struct Repeats {
   std::vector<double> times_us;
@@ -77,7 +28,7 @@ using Key = std::tuple<std::size_t, Shape, std::vector<std::int64_t>, std::int64
 class TraceImport {
  public:
   TraceImport(const fs::path& file, const ImportOptions& options, const GpuSpec& gpu)
-      : file_(one_line(file.string())), trace_(read_trace_file(file)), annotations_(trace_) {
+      : file_(one_line(file.string())), trace_(read_profiler_trace(file)), annotations_(trace_) {
     if (options.mapping.empty())
       throw InputError("--map", "a trace names kernels, not shapes; expected a mapping file");
     mappings_ = read_kernel_mapping(options.mapping);
@@ -94,8 +45,8 @@ class TraceImport {
   void tell_unmapped();
 
   std::string file_;
-  TraceFile trace_;
-  Annotations annotations_;
+  ProfilerTrace trace_;
+  TraceAnnotations annotations_;
   std::vector<KernelMapping> mappings_;
   Imported imported_;
 
@@ -143,7 +94,7 @@ const KernelMapping* TraceImport::mapping_of(const TraceKernel& kernel) {
   auto [it, is_new] = name_to_mappings_.try_emplace(kernel.name);
   if (is_new)
     for (std::size_t i = 0; i < mappings_.size(); ++i)
-      if (mappings_[i].matches_name(kernel.name)) it->second.push_back(i);
+      if (mappings_[i].kernel.matches_name(kernel.name)) it->second.push_back(i);
   const KernelMapping* found = nullptr;
   for (const std::size_t i : it->second) {
     if (!matches(i, kernel)) continue;
@@ -159,7 +110,7 @@ const KernelMapping* TraceImport::mapping_of(const TraceKernel& kernel) {
 
 bool TraceImport::matches(std::size_t index, const TraceKernel& kernel) {
   const KernelMapping& m = mappings_[index];
-  if (m.grid && kernel.grid != m.grid) return false;
+  if (!m.kernel.matches_grid(kernel)) return false;
   if (m.annotation.empty()) return true;
   const TraceAnnotation* const around = annotations_.around(kernel, m.annotation);
   if (around == nullptr) return false;
@@ -173,9 +124,10 @@ void TraceImport::refuse_unused() const {
     const bool no_annotation = !m.annotation.empty() && !annotations_.has(m.annotation);
     throw InputError(
         m.place,
-        no_annotation ? "there is no annotation " + in_quotes(m.annotation) + " in " + file_
-                      : "no kernel of " + file_ + " matches " + in_quotes(m.kernel) +
-                            (m.grid || !m.annotation.empty() ? " with this grid and place" : ""));
+        no_annotation
+            ? "there is no annotation " + in_quotes(m.annotation) + " in " + file_
+            : "no kernel of " + file_ + " matches " + in_quotes(m.kernel.text) +
+                  (m.kernel.grid || !m.annotation.empty() ? " with this grid and place" : ""));
   }
 }
 
@@ -218,7 +170,8 @@ void TraceImport::tell_unmapped() {
     calls += sum.second;
     largest.emplace_back(sum.first,
                          std::to_string(static_cast<std::int64_t>(std::llround(sum.first))) +
-                             " us in " + std::to_string(sum.second) + " calls: " + shortened(name));
+                             " us in " + std::to_string(sum.second) +
+                             " calls: " + short_kernel_name(name));
   }
   if (largest.empty()) return;
   std::stable_sort(largest.begin(), largest.end(), [](const auto& a, const auto& b) {

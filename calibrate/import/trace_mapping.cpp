@@ -10,8 +10,6 @@ namespace moesim {
 namespace {
 
 constexpr std::int64_t kMostInShape = std::int64_t{1} << 44;  // as in points
-// The library's matcher recurses once a character; templates make names of tens of thousands.
-constexpr std::size_t kLongestMatched = 4096;
 
 const Case* read_case(ObjectReader& reader) {
   const std::string op = reader.text("op");
@@ -42,21 +40,7 @@ KernelMapping read_line(const JsonNode& node) {
   ObjectReader reader(node);
   KernelMapping mapping;
   mapping.place = node.place();
-  mapping.kernel = reader.text("kernel");
-  if (mapping.kernel.empty()) reader.fail("kernel", "is empty; expected part of a kernel's name");
-  if (mapping.kernel.size() > 2 && mapping.kernel.front() == '/' && mapping.kernel.back() == '/') {
-    try {
-      mapping.pattern = std::regex(mapping.kernel.substr(1, mapping.kernel.size() - 2),
-                                   std::regex::ECMAScript | std::regex::optimize);
-    } catch (const std::regex_error& error) {
-      reader.fail("kernel", "is no regular expression: " + one_line(error.what()));
-    }
-  }
-  if (reader.has("grid")) {
-    const auto grid = reader.integer_list("grid", 1, std::int64_t{1} << 31);
-    if (grid.size() != 3) reader.fail("grid", "expected three numbers, x, y and z");
-    mapping.grid = {grid[0], grid[1], grid[2]};
-  }
+  mapping.kernel = read_kernel_pattern(reader);
   mapping.annotation = reader.text_or("annotation", "");
   if (reader.has("nth")) {
     mapping.nth = reader.integer("nth", 1, 1 << 20);
@@ -77,11 +61,6 @@ KernelMapping read_line(const JsonNode& node) {
 }
 
 }  // namespace
-
-bool KernelMapping::matches_name(const std::string& name) const {
-  if (!pattern) return name.find(kernel) != std::string::npos;
-  return std::regex_search(name.substr(0, kLongestMatched), *pattern);
-}
 
 std::vector<KernelMapping> read_kernel_mapping(const std::filesystem::path& path) {
   const JsonNode root = read_json_file(path);

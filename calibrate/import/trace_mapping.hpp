@@ -8,22 +8,19 @@
 //    "counts": [...], "sms": 112, "beside_communication": true}   // optional, as in points
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <regex>
 #include <string>
 #include <vector>
 
 #include "calibrate/case.hpp"
+#include "model/kernel_pattern.hpp"
 
 namespace moesim {
 
 struct KernelMapping {
-  std::string kernel;
-  std::optional<std::regex> pattern;  // when `kernel` stands between slashes
-  std::optional<std::array<std::int64_t, 3>> grid;
+  KernelPattern kernel;
   std::string annotation;  // empty: anywhere
   std::optional<std::int64_t> nth;
   const Case* of = nullptr;
@@ -32,8 +29,6 @@ struct KernelMapping {
   std::int64_t sms = 0;
   bool beside_communication = false;
   std::string place;  // "mapping.json: /3"
-
-  bool matches_name(const std::string& name) const;
 };
 
 std::vector<KernelMapping> read_kernel_mapping(const std::filesystem::path& path);

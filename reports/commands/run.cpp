@@ -16,7 +16,7 @@ struct Options {
   std::string scenario, output_folder, trace_file;
   std::vector<std::string> settings;
   std::vector<std::int64_t> trace_ranks;
-  bool variants = false, no_folding = false;
+  bool variants = false, no_folding = false, explain = false;
 };
 
 using Settings = std::vector<std::pair<std::string, JsonNode>>;
@@ -45,7 +45,8 @@ std::vector<KnownRow> known_rows(const fs::path& path, const ReportInput& input,
   FigureEvaluator evaluator(folder, num_threads);
   evaluator.add_run(path.filename().string(), input.scenario, input.run, input.uncertainty);
   for (const KnownFigure& figure : read_known_figures(folder))
-    if (figure.formula.empty() && figure.scenario == path.filename().string())
+    if (figure.formula.empty() && figure.settings.empty() &&
+        figure.scenario == path.filename().string())
       rows.push_back(evaluator.evaluate(figure));
   return rows;
 }
@@ -77,6 +78,7 @@ int run(const Options& options, const CommandContext& context) {
   RunOptions run_options;
   run_options.simulation.num_threads = context.common.num_threads();
   run_options.simulation.allow_folding = !options.no_folding;
+  run_options.simulation.explain = options.explain;
   run_options.progress = [&progress](const std::string& phase) { progress("simulating " + phase); };
   const ParallelPlan& plan = scenario.phases.front().plan;
   if (!options.trace_file.empty())
@@ -133,6 +135,7 @@ void add_run_command(CLI::App& app, CommandContext& context) {
       "Examples:\n  moesim run scenarios/deepseek-v3-pretrain.jsonc -o out\n"
       "  moesim run scenarios/deepseek-v3-pretrain.jsonc --set /cluster/nic_bandwidth=\"100 GB/s\" "
       "--json\n"
+      "  moesim run scenarios/deepseek-v3-pretrain.jsonc --explain\n"
       "  moesim run scenarios/deepseek-v3-chunk.jsonc --trace chunk.trace.json");
   command->add_option("scenario", options->scenario, "A scenario file")->required();
   command->add_option(
@@ -155,6 +158,9 @@ void add_run_command(CLI::App& app, CommandContext& context) {
                     "Also run the scenario's variants and explain what each change does");
   command->add_flag(
       "--no-folding", options->no_folding, "Simulate every rank even where ranks are identical");
+  command->add_flag("--explain",
+                    options->explain,
+                    "Also show the critical path of the first phase's step, with reasons");
   add_common_options(*command, context);
   command->callback([options, &context] {
     context.chosen = [options, &context] { return run(*options, context); };

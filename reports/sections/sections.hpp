@@ -13,8 +13,10 @@ std::optional<Section> published_section(const ReportInput& input);
 std::optional<Section> gap_section(const ReportInput& input);
 std::optional<Section> uncertainty_section(const ReportInput& input);
 std::optional<Section> run_section(const ReportInput& input);
+std::optional<Section> operations_section(const ReportInput& input);
 std::optional<Section> breakdown_section(const ReportInput& input);
 std::optional<Section> waterfall_section(const ReportInput& input);
+std::optional<Section> critical_path_section(const ReportInput& input);  // with --explain
 std::optional<Section> memory_section(const ReportInput& input);
 std::optional<Section> plan_section(const ReportInput& input);
 std::optional<Section> routing_section(const ReportInput& input);
@@ -24,6 +26,9 @@ std::optional<Section> variants_section(const ReportInput& input);
 // A value with its interval: "18.06 s (17.24 to 18.95)". The unit stands once when all three have
 // the same.
 std::string with_interval(double value, const Interval& interval, std::string (*format)(double));
+
+// The two categories that changed most: "exposed communication -0.71 s, pipeline bubble +0.10 s".
+std::string main_changes(const PhaseResult& base, const PhaseResult& changed);
 
 // Known figures as rows of a table; shared by the report and by `moesim validate`.
 Table known_table(const std::vector<KnownRow>& rows);

@@ -5,9 +5,7 @@
 #include "reports/sections/sections.hpp"
 
 namespace moesim {
-namespace {
 
-// The two categories that changed most, as text: "exposed communication -0.71 s".
 std::string main_changes(const PhaseResult& base, const PhaseResult& changed) {
   std::vector<std::pair<double, std::size_t>> deltas;
   for (std::size_t c = 0; c < kNumCategories; ++c)
@@ -23,8 +21,6 @@ std::string main_changes(const PhaseResult& base, const PhaseResult& changed) {
   }
   return text.empty() ? "nothing by more than 0.1 % of the step" : text;
 }
-
-}  // namespace
 
 std::optional<Section> variants_section(const ReportInput& input) {
   if (input.variants.empty()) return std::nullopt;

@@ -2,17 +2,17 @@
 // (deepseek-ai/DualPipe, step()). Microbatches enter at both ends; a rank holds stage `rank` for
 // one direction and stage pp - 1 - rank for the other. "Near" is the direction that enters at the
 // rank's own half, "far" the other. Bubble (pp/2 - 1)(F&B + B - 3W); pp + 1 chunks alive.
+#include "sim/schedule/dualpipe.hpp"
+
 #include <algorithm>
 #include <deque>
-
-#include "sim/schedule/schedule.hpp"
 
 namespace moesim {
 namespace {
 
 class Builder {
  public:
-  Builder(std::int64_t pp, std::int64_t rank) : second_half_(rank >= pp / 2) {}
+  explicit Builder(const std::array<std::int32_t, 2>& parts) : parts_(parts) {}
 
   void forward(int side) { list_.push_back({StepKind::forward, next_f(side), {}}); }
   void backward(int side) { list_.push_back({StepKind::backward, {}, next_b(side)}); }
@@ -35,22 +35,21 @@ class Builder {
   }
 
  private:
-  int direction(int side) const { return second_half_ ? 1 - side : side; }
-  Chunk next_f(int side) { return {direction(side), next_f_[side]++}; }
-  Chunk next_b(int side) { return {direction(side), next_b_[side]++}; }
+  Chunk next_f(int side) { return {parts_[static_cast<std::size_t>(side)], next_f_[side]++}; }
+  Chunk next_b(int side) { return {parts_[static_cast<std::size_t>(side)], next_b_[side]++}; }
 
-  bool second_half_;
+  std::array<std::int32_t, 2> parts_;  // of near and of far chunks
   std::int32_t next_f_[2] = {0, 0}, next_b_[2] = {0, 0};
   std::deque<Chunk> waiting_;
   std::vector<ScheduleStep> list_;
 };
 
-std::vector<ScheduleStep> steps(const PipelineRun& run, std::int64_t rank) {
+}  // namespace
+
+std::vector<ScheduleStep> half_pipe_list(const HalfPipeRank& rank) {
   constexpr int near = 0, far = 1;
-  const std::int64_t pp = run.pp, half = pp / 2, from_end = std::min(rank, pp - 1 - rank),
-                     to_middle = half - from_end - 1;
-  const bool middle = rank == half - 1 || rank == half;
-  Builder b(pp, rank);
+  const std::int64_t from_end = rank.from_end, to_middle = rank.half - from_end - 1;
+  Builder b(rank.parts);
   for (std::int64_t i = 0; i < 2 * to_middle; ++i) b.forward(near);  // 1
   for (std::int64_t i = 0; i <= from_end; ++i) {                     // 2
     b.forward(near);
@@ -61,9 +60,9 @@ std::vector<ScheduleStep> steps(const PipelineRun& run, std::int64_t rank) {
     b.weight();
     b.forward(far);
   }
-  for (std::int64_t i = 0; i < run.num_microbatches / 2 - pp + from_end + 1; ++i) {  // 4
-    if (i == 0 && middle) {  // the two middle ranks do not overlap their first pair, which shortens
-                             // the bubble
+  for (std::int64_t i = 0; i < rank.num_microbatches - 2 * rank.half + from_end + 1; ++i) {  // 4
+    if (i == 0 && to_middle == 0) {  // next to the middle the first pair is not overlapped, which
+                                     // shortens the bubble
       b.forward(near);
       b.backward(far);
     } else {
@@ -90,6 +89,15 @@ std::vector<ScheduleStep> steps(const PipelineRun& run, std::int64_t rank) {
   }
   for (std::int64_t i = 0; i <= from_end; ++i) b.weight();  // 8
   return b.take();
+}
+
+namespace {
+
+std::vector<ScheduleStep> steps(const PipelineRun& run, std::int64_t rank) {
+  HalfPipeRank half{
+      run.pp / 2, std::min(rank, run.pp - 1 - rank), run.num_microbatches / 2, {0, 1}};
+  if (rank >= run.pp / 2) half.parts = {1, 0};  // near what enters at the other end
+  return half_pipe_list(half);
 }
 
 std::string refusal(const PipelineRun& run) {

@@ -6,10 +6,19 @@
 
 namespace moesim {
 
-extern const Schedule kOneFOneB, kDualPipe, kOverlappedPair;
+extern const Schedule kGpipe, kOneFOneB, kInterleaved1F1B, kZbH1, kZbH2, kZbV, kDualPipe,
+    kDualPipeV, kOverlappedPair;
 
 const Schedule& schedule_of(ScheduleKind kind) {
-  static const Schedule* const kTable[] = {&kOneFOneB, &kDualPipe, &kOverlappedPair};
+  static const Schedule* const kTable[] = {&kGpipe,
+                                           &kOneFOneB,
+                                           &kInterleaved1F1B,
+                                           &kZbH1,
+                                           &kZbH2,
+                                           &kZbV,
+                                           &kDualPipe,
+                                           &kDualPipeV,
+                                           &kOverlappedPair};
   for (const Schedule* schedule : kTable)
     if (schedule->kind == kind) return *schedule;
   throw std::logic_error("schedule missing from the table");
@@ -38,6 +47,9 @@ double one_f_one_b_bubble(std::int64_t pp, double f, double b) {
 }
 double zb1p_bubble(std::int64_t pp, double f, double b, double w) {
   return static_cast<double>(pp - 1) * (f + b - 2 * w);
+}
+double zb_h2_bubble(std::int64_t pp, double f, double b, double w) {
+  return static_cast<double>(pp - 1) * (f + b - 3 * w);
 }
 double dualpipe_bubble(std::int64_t pp, double fb, double b, double w) {
   return (static_cast<double>(pp) / 2 - 1) * (fb + b - 3 * w);

@@ -61,9 +61,13 @@ double peak_alive(const std::vector<ScheduleStep>& steps, const std::vector<doub
 
 // The published bubble of each schedule for equal stages (DualPipe repository, README, "Pipeline
 // Bubbles and Memory Usage"). f, b, w: seconds of a forward chunk, a full backward (input and
-// weight), a weight gradient; fb: of an overlapped pair.
-double one_f_one_b_bubble(std::int64_t pp, double f, double b);
-double zb1p_bubble(std::int64_t pp, double f, double b, double w);
+// weight), a weight gradient; fb: of an overlapped pair. A chunk is a microbatch at one stage: half
+// a rank's work on a V, 1/v of it under interleaved 1F1B, for which 1F1B's formula holds.
+double one_f_one_b_bubble(std::int64_t pp, double f, double b);     // also GPipe's
+double zb1p_bubble(std::int64_t pp, double f, double b, double w);  // ZB-H1
+// Between a rank's own first and last step (Qi et al., ICLR 2024, section 2, whose B is b - w).
+double zb_h2_bubble(std::int64_t pp, double f, double b, double w);
+// Over pp stages, which are pp / 2 ranks of DualPipeV.
 double dualpipe_bubble(std::int64_t pp, double fb, double b, double w);
 
 // What the step lists themselves give: the idle time of a rank until the last rank ends, mean over

@@ -33,8 +33,16 @@ TEST_CASE("every command of the README and the guides runs") {
 TEST_CASE("help names an example for each command") {
   const Shell shell;
   CHECK(shell("build/moesim --help").code == 0);
-  for (const char* command :
-       {"model", "run", "routing", "topology", "collective", "import", "validate", "completion"}) {
+  for (const char* command : {"model",
+                              "run",
+                              "routing",
+                              "topology",
+                              "collective",
+                              "import",
+                              "validate",
+                              "compare-trace",
+                              "optimize",
+                              "completion"}) {
     const Result help = shell(std::string("build/moesim ") + command + " --help");
     CHECK(help.code == 0);
     CHECK(help.out.find("Example") != std::string::npos);

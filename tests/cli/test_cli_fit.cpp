@@ -185,6 +185,11 @@ TEST_CASE("transfer: a derived profile, and what is refused") {
   CHECK(has(profile, R"("kind": "derived")"));
   CHECK(has(profile, R"("derived_from": "h800-published")"));
   CHECK(has(profile, "nothing was measured on the H200"));
+  const Result run = shell("build/moesim run scenarios/deepseek-v3-chunk.jsonc --set '/profile=\"" +
+                           (shell.folder() / "h200.json").string() + "\"'");
+  CHECK(has(run.out,
+            "> Warning: profile h800-published-on-H200 was derived from h800-published, not "
+            "measured: rates are carried over by datasheet ratios"));
   // It can be carried further, and names where it began.
   const Result further = shell(kCalibrate + "transfer h200.json --gpu h20 -o h20.json");
   CHECK(further.code == 0);

@@ -89,6 +89,18 @@ TEST_CASE("measure: killed at any moment it leaves what can be carried on with")
   CHECK(rest.code == 0);
   CHECK(rest.err.empty());
   CHECK(points(shell.folder() / "p.jsonl") == whole);
+
+  // In the middle of a line, by a limit on the size of files.
+  for (const char* blocks : {"40", "300", "600"}) {
+    shell("(ulimit -c 0; ulimit -f " + std::string(blocks) + "; " + kMeasure +
+          "--resume -o torn.jsonl); true");
+    INFO("killed after " << blocks << " blocks");
+    CHECK(read(shell.folder() / "torn.jsonl").back() != '\n');
+  }
+  const Result mended = shell(kMeasure + "--resume -o torn.jsonl");
+  CHECK(mended.code == 0);
+  CHECK(has(mended.err, "torn.jsonl: its last line ended in the middle and was dropped"));
+  CHECK(points(shell.folder() / "torn.jsonl") == whole);
 }
 
 TEST_CASE("measure: a torn last line is dropped and said") {

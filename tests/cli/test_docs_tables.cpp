@@ -1,6 +1,7 @@
 // The generated tables of docs/routing-and-network.md (what node limit, redundancy and fabric do to
-// a pair of chunks, and what routing explains of the gap between trace and production) and of
-// docs/calibration.md (how well the forms fit published tables).
+// a pair of chunks, and what routing explains of the gap between trace and production), of
+// docs/calibration.md (how well the forms fit published tables) and of docs/compare-trace.md (the
+// public training trace next to its simulation).
 #include <iomanip>
 
 #include "tests/cli/shell.hpp"
@@ -114,6 +115,18 @@ TEST_CASE("the table of docs calibration", "[golden][reference]") {
   CHECK(run.err.empty());
   REQUIRE((run.code == 0 || run.code == 3));  // 3: a row misses what is asked, and is in the table
   check_block("docs/calibration.md", "accuracy", "\n" + run.out + "\n");
+}
+
+TEST_CASE("the tables of docs compare-trace", "[golden][reference]") {
+  const auto reference = reference_folder();
+  if (!reference) return;
+  const Shell shell;
+  const Result run = shell("build/moesim compare-trace '" +
+                           (*reference / "train_trace" / "train.json").string() + "'");
+  CHECK(run.err.empty());
+  REQUIRE(run.code == 0);
+  check_block("docs/compare-trace.md", "pair", section_of(run.out, "The pair"));
+  check_block("docs/compare-trace.md", "mlp(W)", section_of(run.out, "mlp(W)"));
 }
 
 }  // namespace moesim::cli

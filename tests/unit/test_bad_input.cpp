@@ -231,11 +231,11 @@ scenario.json: [2, 2] => [2, 1.5]
 scenario.json: [2, 2] => "2, 2"
     scenario.json: /plan/layers_per_stage: expected an array of integers, found the string "2, 2"
 scenario.json: "dualpipe" => "DualPipe"
-    scenario.json: /plan/schedule: unknown value "DualPipe"; known: 1f1b, dualpipe, overlapped_pair
+    scenario.json: /plan/schedule: unknown value "DualPipe"; known: gpipe, 1f1b, interleaved_1f1b, zb_h1, zb_h2, zb_v, dualpipe, dualpipe_v, overlapped_pair
 scenario.json: "fp8_block" => "fp8"
-    scenario.json: /plan/recipe: unknown value "fp8"; known: fp8_block, bf16
+    scenario.json: /plan/recipe: unknown value "fp8"; known: fp8_block, bf16, fp8_tensor, mxfp8
 scenario.json: "/plan/moments": "fp32" => "/plan/recipe": "fp16"
-    scenario.json: /override/~1plan~1recipe: unknown value "fp16"; known: fp8_block, bf16
+    scenario.json: /override/~1plan~1recipe: unknown value "fp16"; known: fp8_block, bf16, fp8_tensor, mxfp8
 scenario.json: "kind": "sampled" => "kind": "random"
     scenario.json: /routing/kind: unknown value "random"; known: balanced, sampled
 scenario.json: "cv": 0.1 => "cv": -0.1

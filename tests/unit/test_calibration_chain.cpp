@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "calibrate/fake_device.hpp"
@@ -10,6 +11,7 @@
 #include "calibrate/fit/kernel_form.hpp"
 #include "calibrate/measure.hpp"
 #include "model/cost_model.hpp"
+#include "model/op_graph.hpp"
 #include "tests/catch.hpp"
 #include "tests/hidden_points.hpp"
 
@@ -175,12 +177,58 @@ void check_memory_bound() {
   }
 }
 
+std::optional<Shape> shape_of(const Op& op, const Case& of) {
+  const GemmShape& g = op.gemm;
+  const AttentionShape& a = op.attention;
+  switch (of.form) {
+    case Form::gemm:
+      if (of.axes.size() == 4) return Shape{g.groups, g.m, g.n, g.k};
+      if (g.groups > 1 || op.out_bytes > 0) return std::nullopt;  // no call of the device
+      return Shape{g.m, g.n, g.k};
+    case Form::attention:
+      return Shape{a.batch, a.seq, a.prefix, a.heads, a.qk_head_dim, a.v_head_dim};
+    case Form::memory: return Shape{std::llround(op.bytes.in(B))};
+    default: return std::nullopt;
+  }
+}
+
+// The kernels of a DeepSeek-V3 layer, forward and backward, as `moesim run` costs them.
+void check_layer() {
+  const Chain& c = chain();
+  const CostModel model(c.fit.profile, c.gpu);
+  const LayerOps layer = build_layer_ops(shipped_model("deepseek-v3"),
+                                         LayerKind::moe,
+                                         {4096, 4096, 1, 4, Recipe::fp8_block},
+                                         {32768, 32768, 22000});
+  Seconds predicted, hidden;
+  std::vector<double> errors;
+  for (const OpList& block : layer.blocks)
+    for (const Op& op : block) {
+      const Case* const of = find_case(kKernelNames[static_cast<std::size_t>(op.kernel)]);
+      const auto shape = of->experiment != nullptr ? shape_of(op, *of) : std::nullopt;
+      if (!shape) continue;
+      const Seconds cost = model.cost(op, {c.gpu.num_sms, false}).time,
+                    truth =
+                        op.launches * hidden_time(*of, {*shape, {}, 0, false}, c.gpu, Cache::cold);
+      predicted += cost;
+      hidden += truth;
+      errors.push_back(std::abs(cost / truth - 1));
+    }
+  const ErrorSummary each = summarise(errors);
+  INFO(each.num_points << " kernels, " << hidden.in(us) << " us, median "
+                       << percent_text(each.median) << ", at most " << percent_text(each.max));
+  CHECK(each.num_points >= 30);
+  CHECK(each.max < 2 * kNoise);
+  CHECK(predicted / hidden == Approx(1).epsilon(kNoise / 2));
+}
+
 }  // namespace
 
 // One case, so that there is one measurement and one fit however the cases are run.
 TEST_CASE("chain: a fit of a fake device recovers the formula nobody told it") {
   SECTION("held-out errors") { check_held_out(); }
   SECTION("shapes never measured") { check_unseen(); }
+  SECTION("the kernels of a simulated layer") { check_layer(); }
   SECTION("beside communication") { check_slowdown(); }
   SECTION("memory-bound kernels on fewer SMs") { check_memory_bound(); }
 }

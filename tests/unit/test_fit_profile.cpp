@@ -187,6 +187,34 @@ TEST_CASE("fit profile: an operation that does not follow its form is refused") 
   CHECK(has(refused(lines), "cast does not follow the form of its operation: "));
 }
 
+TEST_CASE("fit profile: a time that is absurd beside the others is refused by name") {
+  // Nanoseconds that pass for microseconds are too long, which no datasheet rules out.
+  CHECK(has(refused(casts() + cast_line(1 << 27, 1000)),
+            "p.jsonl: line 8: cast bytes=134217728 took "));
+  const std::string too_long = refused(
+      gemms() + point_line(hidden_point("gemm_fp8", {{512, 4096, 4096}, {}, 0, false}, 60)));
+  CHECK(has(too_long, "p.jsonl: line 20: gemm_fp8 m=512 n=4096 k=4096 took "));
+  CHECK(has(too_long, " times what a fit to all points says. Is its time in another unit"));
+  const std::string beside =
+      refused(gemms() + gemms(112, true) +
+              point_line(hidden_point("gemm_fp8", {{512, 4096, 4096}, {}, 112, true}, 1000)));
+  CHECK(has(beside, "p.jsonl: line 38: gemm_fp8 m=512 n=4096 k=4096 took "));
+  std::string sizes;
+  for (std::int64_t bytes = 1 << 20; bytes <= 1 << 28; bytes *= 2)
+    sizes += point_line(
+        timed_point("all_reduce",
+                    {16, 8, bytes},
+                    (bytes == 1 << 24 ? 1000 : 1) * (20 + static_cast<double>(bytes) / 40e3) * us));
+  CHECK(
+      has(refused(sizes), "p.jsonl: line 6: all_reduce ranks=16 ranks_per_node=8 bytes=16777216"));
+}
+
+TEST_CASE("fit profile: all SMs by their number are all SMs") {
+  Point p = hidden_point("cast", {{1 << 20}, {}, 0, false}, 2);
+  p.sms = kGpu.num_sms;
+  CHECK(has(refused(casts() + point_line(p)), "line 8: cast bytes=1048576 took "));
+}
+
 TEST_CASE("fit profile: flagged points are counted and not fitted") {
   const FitResult clean = fit(casts());
   const FitResult flagged =

@@ -1,4 +1,5 @@
 // InferSim and AIConfigurator tables, in rows made up here.
+#include "model/kernel_plan.hpp"
 #include "tests/catch.hpp"
 #include "tests/import_request.hpp"
 
@@ -45,6 +46,7 @@ TEST_CASE("import: an InferSim GEMM table becomes cold points with provenance", 
   CHECK(file.runs[0].gpu == "h100");
   CHECK(file.runs[0].source == "a test");
   CHECK(file.runs[0].plan == "fewest_waves");
+  CHECK(file.runs[0].plan_version == kPlanVersion);
   const std::string line = run_line(file.runs[0]);
   for (const char* part : {R"("importer":"infersim")",
                            R"("file":"gemm.csv")",
@@ -81,7 +83,9 @@ TEST_CASE("import: one row against its own mfu is flagged and kept", "[import]")
   REQUIRE(file.points.size() == 2);
   CHECK(file.points[0].flags.empty());
   CHECK(file.points[1].flags == std::vector<std::string>{"contradicts_mfu"});
-  CHECK(contains(import.run().remarks.at(0), "1 rows contradict their own mfu"));
+  const std::string remark = import.run().remarks.at(0);
+  CHECK(contains(remark, "1 rows contradict their own mfu"));
+  CHECK(remark.ends_with(": line 3"));
 }
 
 TEST_CASE("import: a grouped GEMM row is two points", "[import]") {
@@ -172,7 +176,9 @@ TEST_CASE("import: rows of one shape that differ by over a quarter are flagged",
   CHECK(file.points[1].timing().median.in(us) == Approx(12));  // as it was
   CHECK(file.points[2].flags.empty());
   CHECK(file.points[3].flags.empty());
-  CHECK(contains(import.run().remarks.at(0), "2 points with another of the same shape"));
+  const std::string remark = import.run().remarks.at(0);
+  CHECK(contains(remark, "2 points with another of the same shape"));
+  CHECK(remark.ends_with(": line 2"));
 }
 
 TEST_CASE("import: AIConfigurator GEMM under short and under its own names", "[import]") {

@@ -1,42 +1,24 @@
 // Kernel times out of profiler traces, made up here, by a mapping of kernels to operations.
-#include "calibrate/import/trace_file.hpp"
 #include "tests/catch.hpp"
 #include "tests/import_request.hpp"
+#include "tests/profiler_events.hpp"
 
 using namespace moesim;
 
 namespace {
 
-std::string kernel(const std::string& name,
-                   double start_us,
-                   const std::string& dur,
-                   int correlation,
-                   const std::string& grid = "[64, 1, 1]") {
-  return R"({"ph": "X", "cat": "kernel", "name": ")" + name + R"(", "pid": 0, "tid": 7, "ts": )" +
-         std::to_string(start_us) + R"(, "dur": )" + dur + R"(, "args": {"correlation": )" +
-         std::to_string(correlation) + R"(, "grid": )" + grid + "}}";
-}
-std::string launch(double start_us, int correlation) {
-  return R"({"ph": "X", "cat": "cuda_runtime", "name": "cudaLaunchKernel", "pid": 9, "tid": 9, "ts": )" +
-         std::to_string(start_us) + R"(, "dur": 2, "args": {"correlation": )" +
-         std::to_string(correlation) + "}}";
-}
-std::string annotation(const std::string& name, double start_us, double dur_us) {
-  return R"({"ph": "X", "cat": "user_annotation", "name": ")" + name +
-         R"(", "pid": 9, "tid": 9, "ts": )" + std::to_string(start_us) + R"(, "dur": )" +
-         std::to_string(dur_us) + "}";
-}
-
 // Two blocks of "attn" with two casts each, a copy, and a cast behind them. Kernels run later than
 // they are launched, two of them in the other order.
 const std::string kEvents =
-    annotation("attn", 100, 50) + "," + launch(110, 1) + "," + launch(120, 2) + "," +
-    launch(130, 3) + "," + annotation("attn", 200, 50) + "," + launch(210, 4) + "," +
-    launch(220, 5) + "," + launch(300, 6) + "," + kernel("void cast<8>(x*)", 400, "10", 1) + "," +
-    kernel("void cast<8>(x*)", 420, "20", 2) + "," +
-    kernel("copy \\\"q\\\" }]", 450, "5", 3, "[8, 1, 1]") + "," +
-    kernel("void cast<8>(x*)", 460, "26.5", 5) + "," + kernel("void cast<8>(x*)", 480, "12", 4) +
-    "," + kernel("void cast<8>(x*)", 500, "90", 6) +
+    annotation_event("attn", 100, 50) + "," + launch_event(110, 1) + "," + launch_event(120, 2) +
+    "," + launch_event(130, 3) + "," + annotation_event("attn", 200, 50) + "," +
+    launch_event(210, 4) + "," + launch_event(220, 5) + "," + launch_event(300, 6) + "," +
+    kernel_event("void cast<8>(x*)", 400, "10", 1) + "," +
+    kernel_event("void cast<8>(x*)", 420, "20", 2) + "," +
+    kernel_event("copy \\\"q\\\" }]", 450, "5", 3, "[8, 1, 1]") + "," +
+    kernel_event("void cast<8>(x*)", 460, "26.5", 5) + "," +
+    kernel_event("void cast<8>(x*)", 480, "12", 4) + "," +
+    kernel_event("void cast<8>(x*)", 500, "90", 6) +
     R"(,{"ph": "M", "name": "process_name", "args": {"labels": "a ] kernel } \" b"}})";
 const std::string kTrace = R"({"schemaVersion": 1, "deviceProperties": [{"name": "NVIDIA H800"}],
  "traceEvents": [)" + kEvents +
@@ -144,8 +126,8 @@ TEST_CASE("import: a trace that is cut off or something else is refused", "[impo
   CHECK(refused(R"({"traceEvents": []})") == "file: has no kernel events");
   CHECK(refused("[[[[]") != "nothing was refused");
   CHECK(contains(refused(std::string(200, '[')), "is nested deeper than 64"));
-  CHECK(contains(refused("[" + kernel("cast", 1, "-3", 1) + "]"), "has a negative duration"));
-  CHECK(contains(refused("[" + kernel("cast", 1, "0", 1) + "]"),
+  CHECK(contains(refused("[" + kernel_event("cast", 1, "-3", 1) + "]"), "has a negative duration"));
+  CHECK(contains(refused("[" + kernel_event("cast", 1, "0", 1) + "]"),
                  "file: event 1: the median is 0 us; expected a time from 0.1 us to an hour"));
   CHECK(contains(refused(R"([{"cat": "kernel", "name": "cast", "ts": 1}])"),
                  "file: event 1: expected a number \"dur\""));

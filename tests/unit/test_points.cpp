@@ -114,6 +114,9 @@ TEST_CASE("points: impossible and missing times are refused by line") {
   // 128 x 4096 x 7168 reads 29 MB of weights: 9.2 us at the datasheet's rate.
   const std::string fast = refused_point(R"("cold":{"median_us":8})");
   CHECK(has(fast, "p.jsonl: line 2: gemm_fp8 m=128 n=4096 k=7168 took 8 us; the H100 datasheet"));
+  CHECK(refused(kRun + R"({"op":"rope","bytes":64,"warm":{"median_us":0.01}})" + "\n") ==
+        "p.jsonl: line 2: rope bytes=64 took 0.01 us; an empty kernel takes longer than 0.1 us, so "
+        "the timer or a unit is wrong");
   // The weights may have been in the L2.
   CHECK(refused_point(R"("warm":{"median_us":8})") == "nothing was refused");
 }
@@ -142,6 +145,10 @@ TEST_CASE("points: what is no point or no run is refused by line") {
       R"({"schema":"moesim-points/1","kind":"measured","gpu":"h999","source":"a test"})"
       "\n";
   CHECK(has(refused(elsewhere), "describes \"h999\""));
+  const std::string unversioned =
+      R"({"schema":"moesim-points/1","kind":"measured","gpu":"h100","source":"a test","plan":"fastest"})"
+      "\n";
+  CHECK(has(refused(unversioned), "p.jsonl: line 1: missing key \"plan_version\""));
 }
 
 TEST_CASE("points: a torn last line is told and dropped") {

@@ -18,6 +18,7 @@ struct Published {
 const Published kPublished[] = {
     {"deepseek-v3-pretrain", 2048, "V3 report, section 1: a cluster of 2048 H800"},
     {"deepseek-v3-pretrain-domains", 2048, "the same run"},
+    {"deepseek-v3-interrupted", 2048, "the same run, interrupted as Llama 3's was"},
     {"deepseek-v3-chunk", 64, "deepseek-ai/profile-data: EP64 of one pair of chunks"},
     {"deepseek-v3-megatron-256", 256, "Megatron-Core MoE report, arXiv 2603.07685, Table 3"},
 };

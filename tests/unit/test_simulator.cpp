@@ -88,15 +88,26 @@ double step_ms(const Scenario& s) {
 }  // namespace
 
 TEST_CASE("simulator: folded and unfolded runs agree to the tick", "[simulator]") {
-  const std::vector<Changes> scenarios = {with_schedule("dualpipe"),
-                                          with_schedule("1f1b"),
-                                          {{"/plan/recipe", "\"bf16\""}, {"/plan/ep", "8"}},
+  const std::vector<Changes> scenarios = {{{"/plan/recipe", "\"bf16\""}, {"/plan/ep", "8"}},
                                           {{"/plan/cp", "4"},
                                            {"/plan/dp", "4"},
                                            {"/phases/0/seq_len", "16384"},
                                            {"/phases/0/batch", "32"}}};
   std::vector<Scenario> all_alike;
   for (const Changes& changes : scenarios) all_alike.push_back(small_v3(changes));
+  for (const ScheduleTraits& row : all_schedules()) {
+    if (row.kind == ScheduleKind::overlapped_pair) continue;
+    const bool interleaved = row.kind == ScheduleKind::interleaved_1f1b;
+    const std::string name = "\"" + std::string(row.name) + "\"";
+    Changes changes = {{"/plan/schedule", name},
+                       {"/plan/fallback_schedule", name},
+                       {"/plan/virtual_stages", interleaved ? "2" : "1"}};
+    if (pipeline_layout(row.kind, 4, 2).num_stages() == 8)
+      changes.emplace_back("/plan/layers_per_stage", "[1, 1, 1, 1, 1, 1, 1, 1]");
+    all_alike.push_back(small_v3(changes));
+    changes.emplace_back("/plan/overlap_expert_comm", "true");
+    if (row.overlap == Overlap::on_request) all_alike.push_back(small_v3(changes));
+  }
   all_alike.push_back(small_v3({{"/plan/ep", "1"}}));
   all_alike.back().model = dense_model(8);
   for (const Scenario& s : all_alike) {
@@ -244,8 +255,8 @@ TEST_CASE("simulator: nothing starts before what it needs", "[simulator]") {
     int dispatches = 0, messages = 0;
     for (std::size_t rank = 0; rank < 64; ++rank)
       for (const auto& [name, spans] : comm[rank]) {
-        const std::string chunk = name.substr(name.find(' '));  // " 3" or " r3"
-        const bool reverse = chunk[1] == 'r';
+        const std::string chunk = name.substr(name.find(' '));  // " 3" or " 3.1"
+        const bool reverse = chunk.find('.') != std::string::npos;
         // On a stage of MoE layers only, the k-th of a kind belongs to the k-th layer.
         const std::size_t stage = reverse ? 3 - rank / 16 : rank / 16;
         if (stage == 2 && name.rfind("dispatch(F)", 0) == 0)

@@ -148,20 +148,41 @@ TEST_CASE("step: unequal stages take the longest path, to the tick", "[simulator
     const char* name;
     ScheduleKind kind;
     int microbatches;
+    std::int64_t virtual_stages = 1;
+    bool overlap = false;
   };
-  const Row rows[] = {{"1f1b", ScheduleKind::one_f_one_b, 2},
+  const Row rows[] = {{"gpipe", ScheduleKind::gpipe, 6},
+                      {"1f1b", ScheduleKind::one_f_one_b, 2},
                       {"1f1b", ScheduleKind::one_f_one_b, 12},
+                      {"1f1b", ScheduleKind::one_f_one_b, 3, 1, true},
+                      {"1f1b", ScheduleKind::one_f_one_b, 12, 1, true},
+                      {"interleaved_1f1b", ScheduleKind::interleaved_1f1b, 4, 2},
+                      {"interleaved_1f1b", ScheduleKind::interleaved_1f1b, 12, 2},
+                      {"interleaved_1f1b", ScheduleKind::interleaved_1f1b, 12, 2, true},
+                      {"zb_h1", ScheduleKind::zb_h1, 2},
+                      {"zb_h1", ScheduleKind::zb_h1, 12},
+                      {"zb_h2", ScheduleKind::zb_h2, 12},
+                      {"zb_v", ScheduleKind::zb_v, 3},
+                      {"zb_v", ScheduleKind::zb_v, 12},
                       {"dualpipe", ScheduleKind::dualpipe, 8},
-                      {"dualpipe", ScheduleKind::dualpipe, 20}};
+                      {"dualpipe", ScheduleKind::dualpipe, 20},
+                      {"dualpipe_v", ScheduleKind::dualpipe_v, 8},
+                      {"dualpipe_v", ScheduleKind::dualpipe_v, 13}};
   for (const Row& row : rows) {
-    INFO(row.name << " " << row.microbatches);
+    INFO(row.name << " " << row.microbatches << " " << row.overlap);
     // Three dense layers on the first stage; head and MTP on the last; start-up and gaps counted.
-    const Scenario small = without_communication(small_v3(batch_of(row.name, row.microbatches)));
+    Changes changes = batch_of(row.name, row.microbatches);
+    changes.emplace_back("/plan/virtual_stages", std::to_string(row.virtual_stages));
+    changes.emplace_back("/plan/overlap_expert_comm", row.overlap ? "true" : "false");
+    if (pipeline_layout(row.kind, 4, row.virtual_stages).num_stages() == 8)
+      changes.emplace_back("/plan/layers_per_stage", "[1, 1, 1, 1, 1, 1, 1, 1]");
+    changes.emplace_back("/plan/fallback_schedule", "\"" + std::string(row.name) + "\"");
+    const Scenario small = without_communication(small_v3(changes));
     const Stages stages(small);
     const auto path =
         LongestPathSolver(
             row.kind,
-            {4, row.microbatches, 1, false},
+            {4, row.microbatches, row.virtual_stages, row.overlap},
             [&](StepKind k, std::int64_t f, std::int64_t b) { return stages.step(k, f, b); },
             [&](StepKind k, std::int64_t b) { return stages.lead(k, b); })
             .solve();

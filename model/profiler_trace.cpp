@@ -1,4 +1,4 @@
-#include "calibrate/import/trace_file.hpp"
+#include "model/profiler_trace.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -74,7 +74,14 @@ class JsonScanner {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& why) const { throw InputError(file_, why); }
+  [[noreturn]] void fail(const std::string& why) const {
+    const std::string_view before = text_.substr(0, at_);
+    const std::size_t newline = before.rfind('\n');  // npos counts as -1
+    throw InputError(file_ + ": line " +
+                         std::to_string(1 + std::count(before.begin(), before.end(), '\n')) +
+                         ", column " + std::to_string(before.size() - newline),
+                     why);
+  }
   const std::string& file_;
   std::string_view text_;
   std::size_t at_ = 0;
@@ -125,7 +132,7 @@ TraceKernel kernel(const JsonNode& event, const std::string& name) {
   return k;
 }
 
-void take_event(const JsonNode& event, TraceFile& trace) {
+void take_event(const JsonNode& event, ProfilerTrace& trace) {
   if (event.kind != JsonNode::Kind::object) throw InputError(event.place(), "expected an object");
   const JsonNode* const category = event.find("cat");
   const JsonNode* const name = event.find("name");
@@ -135,6 +142,9 @@ void take_event(const JsonNode& event, TraceFile& trace) {
     if (name == nullptr || name->kind != JsonNode::Kind::string || name->text.empty())
       throw InputError(event.place(), "a kernel without a name");
     trace.kernels.push_back(kernel(event, name->text));
+  } else if (cat == "gpu_memcpy" || cat == "gpu_memset") {
+    trace.memory_operations.push_back(
+        kernel(event, name != nullptr && !name->text.empty() ? name->text : cat));
   } else if (cat == "user_annotation" && name != nullptr && event.find("dur") != nullptr) {
     const double start_us = time_us(event, "ts");
     trace.annotations.push_back(
@@ -149,6 +159,8 @@ void take_event(const JsonNode& event, TraceFile& trace) {
 bool may_matter(std::string_view event) {
   for (const std::string_view cat : {"\"kernel\"",
                                      "\"Kernel\"",
+                                     "\"gpu_memcpy\"",
+                                     "\"gpu_memset\"",
                                      "\"user_annotation\"",
                                      "\"cuda_runtime\"",
                                      "\"cuda_driver\"",
@@ -157,7 +169,7 @@ bool may_matter(std::string_view event) {
   return false;
 }
 
-void read_events(JsonScanner& scanner, const std::string& file, TraceFile& trace) {
+void read_events(JsonScanner& scanner, const std::string& file, ProfilerTrace& trace) {
   scanner.expect('[');
   std::size_t number = 0;
   while (scanner.peek() != ']') {
@@ -180,12 +192,12 @@ std::string first_device(const std::string& properties, const std::string& file)
 
 }  // namespace
 
-TraceFile read_trace_file(const std::filesystem::path& path) {
+ProfilerTrace read_profiler_trace(const std::filesystem::path& path) {
   const std::string file = one_line(path.string()), bytes = read_bytes(path);
   if (bytes.substr(0, 2) == "\x1f\x8b")
     throw InputError(file, "is compressed (gzip); unpack it first");
   if (bytes.find_first_not_of(" \t\r\n") == std::string::npos) throw InputError(file, "is empty");
-  TraceFile trace;
+  ProfilerTrace trace;
   bool found = false;
   JsonScanner scanner(file, bytes);
   if (scanner.peek() == '[') {  // the format's short form: events alone
@@ -210,6 +222,11 @@ TraceFile read_trace_file(const std::filesystem::path& path) {
   scanner.expect('}');
   if (!found) throw InputError(file, "is no trace: it has no \"traceEvents\"");
   return trace;
+}
+
+std::string short_kernel_name(const std::string& name) {
+  constexpr std::size_t kMost = 160;
+  return one_line(name.size() <= kMost ? name : name.substr(0, kMost - 3) + "...");
 }
 
 }  // namespace moesim

@@ -2,8 +2,8 @@
 // million events, of which the few that matter here become values and the rest is stepped over.
 // Times are in microseconds, as the Chrome trace format has them.
 //
-// Left out: everything but kernels, their launches, annotations and the name of the first device.
-// Memory copies are no kernels here.
+// Left out: everything but what runs on the GPU, its launches, annotations and the name of the
+// first device.
 #pragma once
 
 #include <array>
@@ -34,8 +34,9 @@ struct TraceAnnotation {
   double start_us, end_us;
 };
 
-struct TraceFile {
-  std::vector<TraceKernel> kernels;  // in file order
+struct ProfilerTrace {
+  std::vector<TraceKernel> kernels;            // in file order
+  std::vector<TraceKernel> memory_operations;  // copies and fills by the driver, in file order
   std::vector<TraceAnnotation> annotations;
   std::unordered_map<std::int64_t, TraceLaunch> launches;  // by correlation
   std::string device;                                      // empty where it is not named
@@ -43,6 +44,10 @@ struct TraceFile {
 
 // Refuses what is compressed, cut off, without "traceEvents", and kernels without a name or with a
 // time that is missing or negative.
-TraceFile read_trace_file(const std::filesystem::path& path);
+ProfilerTrace read_profiler_trace(const std::filesystem::path& path);
+
+// A kernel's name on one line of at most 160 letters. Names of templates run to thousands, and tell
+// their kernels apart late.
+std::string short_kernel_name(const std::string& name);
 
 }  // namespace moesim
