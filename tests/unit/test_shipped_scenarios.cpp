@@ -21,6 +21,12 @@ const Published kPublished[] = {
     {"deepseek-v3-interrupted", 2048, "the same run, interrupted as Llama 3's was"},
     {"deepseek-v3-chunk", 64, "deepseek-ai/profile-data: EP64 of one pair of chunks"},
     {"deepseek-v3-megatron-256", 256, "Megatron-Core MoE report, arXiv 2603.07685, Table 3"},
+    {"deepseek-v3-h100-1024", 1024, "Megatron-Bridge performance summary, 25.09 (row T30)"},
+    {"deepseek-v2-pretrain", 1024, "not published; the middle of row T10's band"},
+    {"deepseek-llm-67b-pretrain", 512, "not published; row T11's band"},
+    {"llama-3.1-405b-h100", 8192, "Llama 3, arXiv 2407.21783, Table 4, first row"},
+    {"mixtral-8x22b-h100-128", 128, "Megatron MoE model zoo (row T42)"},
+    {"qwen3-235b-h100-256", 256, "Megatron MoE model zoo (row T40)"},
 };
 
 }  // namespace
