@@ -104,23 +104,30 @@ std::string place_of(const std::string& file, const std::string& pointer) {
   return (file.empty() ? "" : one_line(file) + ": ") + one_line(shortened(pointer));
 }
 
+const std::string* nearest_word(const std::string& word,
+                                const std::vector<std::string>& known,
+                                std::size_t farthest) {
+  const std::string* nearest = nullptr;
+  std::size_t nearest_distance = farthest + 1;
+  if (word.size() > kMaxQuoted) return nullptr;
+  for (const std::string& candidate : known) {
+    if (candidate.size() > 2 * kMaxQuoted) continue;
+    const std::size_t distance = edit_distance(word, candidate);
+    if (distance < nearest_distance && distance < word.size()) {
+      nearest = &candidate;
+      nearest_distance = distance;
+    }
+  }
+  return nearest;
+}
+
 std::string unknown_key(const std::string& key,
                         const std::vector<std::string>& known,
                         const std::string& where) {
   const std::string problem = "unknown key " + in_quotes(key) + where;
-  const std::string* nearest = nullptr;
-  std::size_t nearest_distance = 3;  // two typing errors are still a typo, three are another word
-  if (key.size() <= kMaxQuoted) {
-    for (const std::string& candidate : known) {
-      if (candidate.size() > 2 * kMaxQuoted) continue;
-      const std::size_t distance = edit_distance(key, candidate);
-      if (distance < nearest_distance && distance < key.size()) {
-        nearest = &candidate;
-        nearest_distance = distance;
-      }
-    }
-  }
-  if (nearest != nullptr) return problem + "; did you mean " + in_quotes(*nearest) + "?";
+  // Two typing errors are still a typo, three are another word.
+  if (const std::string* nearest = nearest_word(key, known, 2))
+    return problem + "; did you mean " + in_quotes(*nearest) + "?";
   if (known.empty()) return problem + "; no key is known here";
   return problem + "; known: " + listed(known);
 }

@@ -25,6 +25,11 @@ std::string child_pointer(const std::string& parent, const std::string& key);
 // "file: /pointer"; a pointer of many long keys is cut in the middle.
 std::string place_of(const std::string& file, const std::string& pointer);
 
+// The word that is fewest typing errors away from `word`, at most `farthest` of them; nullptr when
+// there is none.
+const std::string* nearest_word(const std::string& word,
+                                const std::vector<std::string>& known,
+                                std::size_t farthest);
 // `where` is " in /plan", or empty where the place already says it.
 std::string unknown_key(const std::string& key,
                         const std::vector<std::string>& known,

@@ -27,6 +27,12 @@ namespace moesim {
 
 enum class Axis : std::uint8_t { tp, cp, dp, pp };
 
+// What a framework holds beside what the model needs, as stated by whoever measured it.
+struct Overheads {
+  Bytes cuda_context, nccl_buffers;
+  double fragmentation = 0;  // of everything the framework's allocator hands out
+};
+
 struct ParallelPlan {
   std::int64_t tp = 1, cp = 1, pp = 1, dp = 1, ep = 1;
   std::int64_t expert_tp = 1;      // ranks that share one expert's matrices
@@ -58,6 +64,7 @@ struct ParallelPlan {
   bool overlap_param_gather = false;  // weights are gathered while the next forward pass begins
   Bytes gradient_bucket = 160e6 * B;  // FP32; Megatron-Core's default is 40M parameters
   double gradient_bytes = 4, moment_bytes = 4;  // of a gradient; of each of Adam's two moments
+  std::optional<Overheads> overheads;           // not counted where no one states them
   PlacementSpec placement;                      // of experts on the ranks of a group
 
   std::int64_t world() const { return tp * cp * pp * dp; }

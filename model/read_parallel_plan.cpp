@@ -141,15 +141,39 @@ void check_grids(const ObjectReader& reader,
                       std::to_string(per_node) + " neighbours on each node");
 }
 
-// What the simulator cannot do yet is refused, not ignored.
-void check_modelled(const ObjectReader& reader, const ParallelPlan& plan) {
-  auto refuse = [&](const char* key, bool wanted, const char* expected) {
-    if (wanted) reader.fail(key, std::string("is not modelled yet; expected ") + expected);
+// What is sharded over replicas, and what of its traffic travels beside compute.
+void check_sharding(const ObjectReader& reader, const ParallelPlan& plan) {
+  if (plan.overlap_param_gather && plan.zero_stage == 0)
+    reader.fail("overlap_param_gather",
+                "is true, but zero_stage 0 keeps all weights on every rank and gathers none; "
+                "expected false, or zero_stage 1, 2 or 3");
+  if (plan.gradient_bucket < 1 * MB)
+    reader.fail("gradient_bucket",
+                "expected at least 1 MB, found " + number_text(plan.gradient_bucket.in(B)) + " B");
+  if (plan.schedule != ScheduleKind::overlapped_pair) return;
+  // A pair of chunks ends before its gradients do: there is nothing to reduce or gather.
+  auto expect = [&](const char* key, bool wrong, const char* expected) {
+    if (wrong)
+      reader.fail(key,
+                  std::string("an overlapped pair has no optimizer and moves neither gradients nor "
+                              "weights; expected ") +
+                      expected);
   };
-  refuse("zero_stage", plan.zero_stage != 1, "1");
-  refuse("overlap_grad_reduce", plan.overlap_grad_reduce, "false");
-  refuse("overlap_param_gather", plan.overlap_param_gather, "false");
-  refuse("gradients", plan.gradient_bytes != 4, "\"fp32\"");
+  expect("zero_stage", plan.zero_stage > 1, "0 or 1");
+  expect("overlap_grad_reduce", plan.overlap_grad_reduce, "false");
+  expect("overlap_param_gather", plan.overlap_param_gather, "false");
+}
+
+std::optional<Overheads> read_overheads(ObjectReader& plan) {
+  const JsonNode* node = plan.optional("overheads");
+  if (node == nullptr) return std::nullopt;
+  ObjectReader reader(*node);
+  Overheads overheads;  // a key that is left out is not counted
+  if (reader.has("cuda_context")) overheads.cuda_context = reader.bytes("cuda_context");
+  if (reader.has("nccl_buffers")) overheads.nccl_buffers = reader.bytes("nccl_buffers");
+  overheads.fragmentation = reader.number_or("fragmentation", 0, 1, 0);
+  reader.finish();
+  return overheads;
 }
 
 // Pairs of a forward and a backward chunk: which schedules have them, and who is asked for them.
@@ -340,6 +364,7 @@ ParallelPlan read_parallel_plan(const JsonNode& node,
   if (reader.has("gradient_bucket")) plan.gradient_bucket = reader.bytes("gradient_bucket");
   if (reader.has("gradients"))
     plan.gradient_bytes = reader.choice("gradients", {"bf16", "fp32"}) == "bf16" ? 2 : 4;
+  plan.overheads = read_overheads(reader);
   const bool given = reader.has("layers_per_stage");
   if (given) plan.layers_per_stage = reader.integer_list("layers_per_stage", 0, model.num_layers);
   const JsonNode* placement = reader.optional("placement");
@@ -347,7 +372,7 @@ ParallelPlan read_parallel_plan(const JsonNode& node,
   check_plan(reader, plan, model, cluster);
   check_grids(reader, plan, model, cluster);
   check_overlap(reader, plan);
-  check_modelled(reader, plan);
+  check_sharding(reader, plan);
   if (placement != nullptr)
     plan.placement = read_expert_placement(*placement, plan, model, cluster);
   if (given) {

@@ -2,45 +2,41 @@
 
 #include <algorithm>
 
-#include "model/model_counts.hpp"
 #include "model/saved_tensors.hpp"
 
 namespace moesim {
+namespace {
+
+// A bucket that is filled while another one travels, of dense and of expert gradients.
+Bytes bucket_buffers(const ParallelPlan& plan, const StageParameters& p) {
+  Bytes sum;
+  for (const double parameters : {p.other, p.expert})
+    sum += std::min(2 * plan.gradient_bucket, plan.gradient_bytes * parameters * B);
+  return sum;
+}
+
+// Weights that are whole for a while: of the layer that runs (of two, where a forward and a
+// backward chunk share the GPU), and of the next one.
+Bytes gathered_weights(const ParallelPlan& plan, double largest_layer) {
+  const double layers = (plan.overlaps() ? 2 : 1) + (plan.overlap_param_gather ? 1 : 0);
+  return layers * (is_fp8(plan.recipe) ? 3 : 2) * largest_layer * B;
+}
+
+// What the plan says a framework holds beside all this.
+void add_overheads(const Overheads& overheads, RankMemory& memory) {
+  const Bytes allocated = memory.total();
+  memory.parts.push_back({"cuda_context_bytes", "CUDA context", overheads.cuda_context});
+  memory.parts.push_back({"nccl_buffers_bytes", "NCCL buffers", overheads.nccl_buffers});
+  memory.parts.push_back(
+      {"fragmentation_bytes", "fragmentation", overheads.fragmentation * allocated});
+}
+
+}  // namespace
 
 Bytes RankMemory::total() const {
   Bytes sum;
   for (const MemoryPart& part : parts) sum += part.bytes;
   return sum;
-}
-
-StageParameters stage_parameters(const ModelSpec& m,
-                                 const std::vector<LayerKind>& layers,
-                                 std::int64_t local_experts) {
-  StageParameters p;
-  for (const LayerKind kind : layers) {
-    switch (kind) {
-      case LayerKind::embedding: p.other += static_cast<double>(m.vocab * m.hidden); break;
-      case LayerKind::head:
-        p.other += static_cast<double>(m.hidden);
-        break;  // final norm; the matrix is added once below
-      case LayerKind::mtp_projection:
-        p.other += static_cast<double>(mtp_projection_parameters(m));
-        break;
-      case LayerKind::dense:
-        p.other += static_cast<double>(attention_parameters(m) + layer_norm_parameters(m) +
-                                       dense_ffn_parameters(m));
-        break;
-      case LayerKind::moe:
-        p.other += static_cast<double>(attention_parameters(m) + layer_norm_parameters(m) +
-                                       gate_parameters(m) + shared_expert_parameters(m));
-        p.expert += static_cast<double>(local_experts) * static_cast<double>(expert_parameters(m));
-        break;
-    }
-  }
-  // The head's matrix is held once however often it is used (MTP modules share it).
-  if (std::find(layers.begin(), layers.end(), LayerKind::head) != layers.end())
-    p.other += static_cast<double>(m.vocab * m.hidden);
-  return p;
 }
 
 Bytes saved_activation_bytes(const ModelSpec& m,
@@ -70,27 +66,26 @@ RankMemory training_memory(const ModelSpec& m,
                            Bytes activations) {
   const auto layers = stage_layers(plan, m);
   StageParameters params;
-  for (const std::int64_t st : stages) {
-    const StageParameters p =
-        stage_parameters(m, layers[static_cast<std::size_t>(st)], s.local_experts);
-    params.expert += p.expert;
-    params.other += p.other;
-  }
-  const double local = params.expert + params.other;
-  const auto copies = static_cast<double>(
-      stages.size());  // a stage held twice has twice the replicas to shard over
-  const double sharded = params.other / (static_cast<double>(plan.dp * plan.cp) * copies) +
-                         params.expert / (static_cast<double>(plan.num_ep_groups()) * copies);
+  double largest_layer = 0;
+  for (const std::int64_t st : stages)
+    for (const StageParameters& p :
+         layer_parameters(m, plan, layers[static_cast<std::size_t>(st)])) {
+      params += p;
+      largest_layer = std::max(largest_layer, p.local());
+    }
+  const ModelState state = model_state(plan, params);
   const double tokens = static_cast<double>(s.tokens),
                row = 2.0 * static_cast<double>(m.hidden);  // one BF16 row
   RankMemory memory;
   memory.pp_rank = pp_rank;
   memory.parts = {
-      {"weights_bytes", "weights (BF16)", 2 * local * B},
-      {"fp8_weights_bytes", "FP8 weight copies", (is_fp8(plan.recipe) ? local : 0) * B},
-      {"gradients_bytes", "gradients (FP32)", 4 * local * B},
-      {"master_weights_bytes", "master weights", 4 * sharded * B},
-      {"moments_bytes", "moments", 2 * plan.moment_bytes * sharded * B},
+      {"weights_bytes", "weights (BF16)", state.weights},
+      {"fp8_weights_bytes", "FP8 weight copies", state.fp8_weights},
+      {"gradients_bytes",
+       plan.gradient_bytes == 2 ? "gradients (BF16)" : "gradients (FP32)",
+       state.gradients},
+      {"master_weights_bytes", "master weights", state.master_weights},
+      {"moments_bytes", "moments", state.moments},
       {"activations_bytes", "activations", activations},
       // Dispatched and combined rows of one layer of each of two overlapped chunks, and two
       // pipeline messages each way.
@@ -107,9 +102,18 @@ RankMemory training_memory(const ModelSpec& m,
                     (2 * row + 12.0 * static_cast<double>(m.moe->expert_intermediate))
               : 0) *
                B +
-           tokens * static_cast<double>(m.num_heads * (3 * m.head_dim + 3 * m.value_head_dim())) *
+           tokens *
+               static_cast<double>(m.num_heads / plan.tp *
+                                   (3 * m.head_dim + 3 * m.value_head_dim())) *
                2 * B},
   };
+  if (plan.zero_stage >= 2)
+    memory.parts.push_back(
+        {"bucket_buffers_bytes", "gradient buckets", bucket_buffers(plan, params)});
+  if (plan.zero_stage == 3)
+    memory.parts.push_back(
+        {"gathered_weights_bytes", "gathered weights", gathered_weights(plan, largest_layer)});
+  if (plan.overheads) add_overheads(*plan.overheads, memory);
   return memory;
 }
 

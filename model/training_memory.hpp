@@ -1,12 +1,14 @@
 // What a rank's memory holds in training, by category, for each pipeline rank.
 //
 // Sources: weights, gradients, master weights and moments as DeepSeek-V3 trains (section 3.3.3:
-// FP32 master weights and gradients, BF16 moments; ZeRO-1 shards master weights and moments over
-// data-parallel replicas); saved activations by counting what the backward pass of model/op_graph
-// reads and does not recompute.
+// FP32 master weights and gradients, BF16 moments), sharded by the plan's ZeRO stage
+// (model/rank_parameters); saved activations by counting what the backward pass of model/op_graph
+// reads and does not recompute. From ZeRO 2 on, a bucket of gradients is filled while another one
+// travels; under ZeRO 3 a layer's weights are whole while it runs, those of the next one beside
+// them where they are gathered ahead.
 //
-// Left out: allocator fragmentation, CUDA context and NCCL buffers, which no document states for
-// these runs; the report shows what is left of the GPU's memory for them.
+// Allocator fragmentation, CUDA context and NCCL buffers are counted where the plan states them
+// ("overheads") and are 0 else, because no document gives them; the report then says so.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +18,7 @@
 #include "model/model_spec.hpp"
 #include "model/op_graph.hpp"
 #include "model/parallel_plan.hpp"
+#include "model/rank_parameters.hpp"
 
 namespace moesim {
 
@@ -30,14 +33,6 @@ struct RankMemory {
   std::vector<MemoryPart> parts;
   Bytes total() const;
 };
-
-// Parameters one rank holds of one stage.
-struct StageParameters {
-  double expert = 0, other = 0;  // routed experts placed on the rank; everything else
-};
-StageParameters stage_parameters(const ModelSpec& model,
-                                 const std::vector<LayerKind>& layers,
-                                 std::int64_t local_experts);
 
 // Bytes saved by one layer's forward pass for its backward pass.
 Bytes saved_activation_bytes(const ModelSpec& model,

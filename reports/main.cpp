@@ -18,6 +18,7 @@ constexpr void (*kCommands[])(CLI::App&, CommandContext&) = {add_model_command,
                                                              add_topology_command,
                                                              add_routing_command,
                                                              add_collective_command,
+                                                             add_import_command,
                                                              add_calibrate_command,
                                                              add_completion_command};
 

@@ -27,6 +27,64 @@ JsonValue memory_json(const std::vector<RankMemory>& memory, Bytes hbm) {
   return list;
 }
 
+const char* step_kind_name(StepKind kind) {
+  switch (kind) {
+    case StepKind::forward: return "forward";
+    case StepKind::backward: return "backward";
+    case StepKind::backward_input: return "backward_input";
+    case StepKind::weight: return "weight";
+    case StepKind::forward_backward: return "forward_backward";
+  }
+  throw std::logic_error("step kind without a name");
+}
+
+// The fullest rank's worst moment.
+JsonValue memory_peak_json(const std::vector<MemoryCurve>& curves) {
+  const MemoryCurve& fullest = *std::max_element(
+      curves.begin(), curves.end(), [](const MemoryCurve& a, const MemoryCurve& b) {
+        return a.peak.bytes < b.peak.bytes;
+      });
+  const ScheduleStep& step = fullest.peak_of;
+  const bool forward = step.kind == StepKind::forward || step.kind == StepKind::forward_backward;
+  const Chunk& chunk = forward ? step.f : step.b;
+  return JsonValue::object()
+      .set("pp_rank", fullest.pp_rank)
+      .set("time_s", to_seconds(fullest.peak.at).in(s))
+      .set("step", static_cast<std::int64_t>(fullest.peak_step))
+      .set("step_kind", step_kind_name(step.kind))
+      .set("microbatch", static_cast<std::int64_t>(chunk.microbatch))
+      .set("part", static_cast<std::int64_t>(chunk.part))
+      .set("bytes", fullest.peak.bytes.in(B));
+}
+
+JsonValue memory_over_time_json(const std::vector<MemoryCurve>& curves) {
+  constexpr std::size_t kMostPoints = 200;  // a rank; a chart has no more pixels to show
+  JsonValue list = JsonValue::array();
+  for (const MemoryCurve& curve : curves) {
+    JsonValue times = JsonValue::array(), bytes = JsonValue::array();
+    for (const MemoryPoint& point : thinned(curve.points, kMostPoints)) {
+      times.push(to_seconds(point.at).in(s));
+      bytes.push(point.bytes.in(B));
+    }
+    list.push(JsonValue::object()
+                  .set("pp_rank", curve.pp_rank)
+                  .set("time_s", std::move(times))
+                  .set("bytes", std::move(bytes)));
+  }
+  return list;
+}
+
+JsonValue memory_advice_json(const std::vector<MemoryAdvice>& advice) {
+  JsonValue list = JsonValue::array();
+  for (const MemoryAdvice& row : advice)
+    list.push(JsonValue::object()
+                  .set("change", row.change)
+                  .set("saved_bytes", row.saved.in(B))
+                  .set("total_bytes", row.total.in(B))
+                  .set("fits", row.fits));
+  return list;
+}
+
 JsonValue phase_json(const PhaseResult& r) {
   JsonValue item = JsonValue::object();
   item.set("name", r.phase.name);
@@ -189,6 +247,9 @@ JsonValue run_json(const Scenario& scenario,
     if (main.step.critical_path)
       doc.set("critical_path", critical_path_json(*main.step.critical_path));
     doc.set("memory", memory_json(main.memory, scenario.cluster.gpu.hbm));
+    doc.set("memory_peak", memory_peak_json(main.memory_over_time));
+    doc.set("memory_over_time", memory_over_time_json(main.memory_over_time));
+    if (!main.fits) doc.set("memory_advice", memory_advice_json(main.memory_advice));
     JsonValue origins = JsonValue::object();
     for (std::size_t i = 0; i < kNumOrigins; ++i)
       origins.set(kOriginNames[i], main.origin_share[i]);

@@ -13,6 +13,8 @@
 
 #include "model/model_counts.hpp"
 #include "model/training_memory.hpp"
+#include "sim/memory_advice.hpp"
+#include "sim/rank_memory.hpp"
 #include "sim/run_times.hpp"
 #include "sim/simulator.hpp"
 
@@ -29,6 +31,8 @@ struct PhaseResult {
   TrainingPhase phase;
   std::string refusal;             // not empty: the schedule cannot run it; nothing below is set
   std::vector<RankMemory> memory;  // [pp]
+  std::vector<MemoryCurve> memory_over_time;  // [pp]
+  std::vector<MemoryAdvice> memory_advice;    // where it does not fit
   bool fits = true;
   StepResult step;
 

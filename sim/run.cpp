@@ -10,44 +10,22 @@
 namespace moesim {
 namespace {
 
-// `load`: what an average rank gets in a MoE layer.
-std::vector<RankMemory> memory_of(const Scenario& scenario,
-                                  const TrainingPhase& phase,
-                                  const RankLoad& load) {
-  const ParallelPlan& plan = phase.plan;
-  const ChunkShape shape = chunk_shape(scenario.model, plan, phase.seq_len);
-  const PipelineLayout layout = plan.layout();
-  const auto layers = stage_layers(plan, scenario.model);
-  auto chunk_bytes = [&](std::int64_t stage) {
-    return chunk_activation_bytes(
-               scenario.model, layers[static_cast<std::size_t>(stage)], shape, load)
-        .in(B);
-  };
-  std::vector<RankMemory> memory;
-  for (std::int64_t rank = 0; rank < plan.pp; ++rank) {
-    std::vector<double> of_part;
-    for (std::int64_t part = 0; part < layout.num_parts; ++part)
-      of_part.push_back(chunk_bytes(layout.stage_of(rank, part)));
-    const double alive =
-        peak_alive(schedule_of(plan.schedule).steps(pipeline_run(phase), rank), of_part);
-    memory.push_back(training_memory(
-        scenario.model, plan, shape, load, rank, layout.stages_of(rank), alive * B));
-  }
-  return memory;
-}
-
 PhaseResult run_phase(const Scenario& scenario,
                       const TrainingPhase& phase,
                       const CostModel& costs,
-                      const SimulationOptions& options) {
+                      const SimulationOptions& options,
+                      bool advise_memory) {
   PhaseResult result;
   result.phase = phase;
   result.refusal = schedule_refusal(phase);
   if (!result.refusal.empty()) return result;
   result.step = simulate_step(scenario, phase, costs, options);
   result.memory = memory_of(scenario, phase, result.step.mean_load);
+  result.memory_over_time = memory_curves(scenario, phase, result.memory, result.step);
   for (const RankMemory& rank : result.memory)
     result.fits = result.fits && rank.total() <= scenario.cluster.gpu.hbm;
+  if (advise_memory && !result.fits)
+    result.memory_advice = memory_advice(scenario, phase, result.memory, result.step.mean_load);
   measure(scenario, result);
   return result;
 }
@@ -90,7 +68,7 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
       simulation.timeline_ranks.clear();
       simulation.explain = false;
     }
-    run.phases.push_back(run_phase(scenario, phase, costs, simulation));
+    run.phases.push_back(run_phase(scenario, phase, costs, simulation, options.advise_memory));
     const PhaseResult& result = run.phases.back();
     run.feasible = run.feasible && result.refusal.empty() && result.fits;
   }
@@ -112,8 +90,8 @@ RunResult run_scenario(const Scenario& scenario, const RunOptions& options) {
                              "; use more sequences a batch, fewer stages or another schedule");
     if (!r.fits)
       run.warnings.push_back(r.phase.name +
-                             ": does not fit in memory; see the memory table. Use more stages, "
-                             "more expert-parallel ranks or a smaller schedule in flight");
+                             ": does not fit in memory; see the memory table and, below it, "
+                             "what each of a few changes of the plan would save");
   }
   if (run.operations && !run.operations->refusal.empty()) {
     run.feasible = false;

@@ -13,6 +13,7 @@ namespace moesim {
 struct RunOptions {
   SimulationOptions simulation;
   bool main_phase_only = false;  // skip batch ramp, context extension and stated phases
+  bool advise_memory = false;    // find what would make room where a phase does not fit
   std::function<void(const std::string&)>
       progress;  // told the name of each phase before it is simulated
 };

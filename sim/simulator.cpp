@@ -1,18 +1,17 @@
 #include "sim/simulator.hpp"
 
 #include <algorithm>
-#include <map>
-#include <memory>
-#include <tuple>
 
+#include "sim/compute_gap.hpp"
+#include "sim/data_parallel_traffic.hpp"
 #include "sim/event_queue.hpp"
 #include "sim/optimizer_step.hpp"
-#include "sim/step_program.hpp"
+#include "sim/planned_steps.hpp"
 
 namespace moesim {
 namespace {
 
-enum class EventKind : std::uint8_t { compute_done, comm_done };
+enum class EventKind : std::uint8_t { compute_done, comm_done, traffic_due };
 struct Event {
   EventKind kind;
   std::uint32_t rank;  // simulated rank
@@ -32,24 +31,14 @@ SchedulePhase phase_of(StepKind kind) {
   throw std::logic_error("step kind without a phase");
 }
 
-Tick overlap_of(Tick a0, Tick a1, Tick b0, Tick b1) {
-  return std::max<Tick>(0, std::min(a1, b1) - std::max(a0, b0));
-}
-
-// One step of one pipeline rank, ready to run.
-struct PlannedStep {
-  const StepProgram* program;
-  ScheduleStep step;
-};
+// In place of a communication operation's index in the log: weights or gradients beside the chunks
+// that the compute stream waited for.
+constexpr std::uint16_t kParameters = 0xFFFF;
 
 // Where a stream is in its rank's list of steps.
 struct Cursor {
   std::uint32_t step = 0, op = 0;
   std::int64_t other_base = 0;  // operations of the other stream in the steps before `step`
-};
-
-struct CommRecord {  // the communication operation that ended last
-  Tick previous_end = 0, arrive = 0, start = 0, end = 0;
 };
 
 struct RankState {
@@ -61,6 +50,10 @@ struct RankState {
   CommRecord last_comm, running_comm;
   Tick message_start = 0, message_end = 0;    // of the message that came last
   std::uint32_t compute_id = 0, comm_id = 0;  // of the running operations in the log
+  // The compute stream could go on but for weights or gradients: since when, and in the log.
+  std::optional<Tick> held_since;
+  std::uint32_t held_id = 0;
+  bool is_traffic_due = false;  // an event will look again
 };
 
 struct Arrivals {  // messages received at a place of the pipeline
@@ -84,8 +77,9 @@ class Simulation {
         group_size_(costs.folded() ? 1 : phase.plan.ranks_per_ep_group()),
         expert_parallel_(scenario.model.moe && phase.plan.ep > 1),
         layout_(phase.plan.layout()),
-        run_(pipeline_run(phase)) {
-    plan_steps();
+        run_(pipeline_run(phase)),
+        steps_(plan_, run_, costs.stages(), expert_parallel_),
+        traffic_(scenario, phase, costs, steps_) {
     const std::size_t n = static_cast<std::size_t>(pp_ * ranks_per_stage_);
     states_.resize(n);
     arrivals_.resize(n * static_cast<std::size_t>(layout_.num_parts));
@@ -93,6 +87,7 @@ class Simulation {
     groups_.resize(n / static_cast<std::size_t>(group_size_));
     block_uses_.assign(costs.blocks().size(), 0);
     traced_.assign(n, false);
+    for (std::int64_t pp = 0; pp < pp_; ++pp) step_times_.emplace_back(steps_.of(pp).size());
     if (options.explain) log_.emplace();
     for (const std::int64_t rank : options.timeline_ranks) {
       const auto i =
@@ -105,24 +100,30 @@ class Simulation {
     for (std::uint32_t r = 0; r < states_.size(); ++r) wake(r);
     while (!queue_.empty()) {
       const Event event = queue_.pop();
-      if (event.kind == EventKind::compute_done)
-        finish_compute(event.rank);
-      else
-        finish_comm(event.rank);
+      switch (event.kind) {
+        case EventKind::compute_done: finish_compute(event.rank); break;
+        case EventKind::comm_done: finish_comm(event.rank); break;
+        case EventKind::traffic_due:
+          states_[event.rank].is_traffic_due = false;
+          start_compute(event.rank);
+          break;
+      }
     }
     for (std::uint32_t r = 0; r < states_.size(); ++r) {
-      const auto& steps = steps_[static_cast<std::size_t>(pp_of(r))];
+      const auto& steps = steps_.of(pp_of(r));
       ENSURE(states_[r].compute.step == steps.size() &&
              states_[r].comm.step == steps.size());  // else the schedule deadlocks
     }
   }
 
-  // Ticks at which each rank's compute stream ended.
-  std::vector<Tick> ends() const {
-    std::vector<Tick> ticks;
-    for (const RankState& st : states_) ticks.push_back(st.compute_idle_since);
-    return ticks;
+  // When each rank's compute stream and what travelled beside it ended.
+  std::vector<RankEnd> ends() const {
+    std::vector<RankEnd> ends;
+    for (std::uint32_t r = 0; r < states_.size(); ++r)
+      ends.push_back({states_[r].compute_idle_since, traffic_.end(r)});
+    return ends;
   }
+  std::vector<std::vector<StepTime>>& step_times() { return step_times_; }
   std::vector<RankTimes>& times() { return times_; }
   std::vector<Span>& spans() { return spans_; }
   std::uint64_t num_events() const { return queue_.num_scheduled(); }
@@ -144,14 +145,16 @@ class Simulation {
   std::vector<PathOp> path_to(std::uint32_t rank) const {
     std::vector<PathOp> path;
     for (const LoggedOp& op : log_->path_to(log_->last_of(rank))) {
-      const PlannedStep& planned = steps_[static_cast<std::size_t>(pp_of(op.rank))][op.step];
+      const PlannedStep& planned = steps_.of(pp_of(op.rank))[op.step];
       PathOp named{
           op.rank, pp_of(op.rank), phase_of(planned.step.kind), op.stream, "", 0, op.start, op.end};
       auto name = [&](const auto& operation) {
         named.kind = operation_kind(operation);
         named.microbatch = chunk_of(operation, planned.step).microbatch;
       };
-      if (op.stream == StreamKind::compute)
+      if (op.op == kParameters)
+        named.kind = "parameters";
+      else if (op.stream == StreamKind::compute)
         name(planned.program->compute[op.op]);
       else
         name(planned.program->comm[op.op]);
@@ -163,43 +166,6 @@ class Simulation {
  private:
   std::int64_t pp_of(std::uint32_t rank) const { return rank / ranks_per_stage_; }
   std::int64_t in_stage(std::uint32_t rank) const { return rank % ranks_per_stage_; }
-
-  void plan_steps() {
-    const Schedule& schedule = schedule_of(plan_.schedule);
-    std::map<std::tuple<std::int64_t, StepKind, int, int>, const StepProgram*> known;
-    steps_.resize(static_cast<std::size_t>(pp_));
-    for (std::int64_t rank = 0; rank < pp_; ++rank)
-      for (const ScheduleStep& step : schedule.steps(run_, rank)) {
-        const StepProgram*& program = known[{rank, step.kind, step.f.part, step.b.part}];
-        if (program == nullptr) {
-          StepContext c;
-          const bool has_f =
-              step.kind == StepKind::forward || step.kind == StepKind::forward_backward;
-          const bool has_b = step.kind != StepKind::forward;
-          const PipelineLayout::Place f{rank, step.f.part}, b{rank, step.b.part};
-          // A neighbour on the same rank needs no message: the order of its steps is enough.
-          auto elsewhere = [rank](const std::optional<PipelineLayout::Place>& place) {
-            return place && place->rank != rank;
-          };
-          if (has_f) {
-            c.f_layers = &costs_.stages()[static_cast<std::size_t>(layout_.stage_of(rank, f.part))];
-            c.receive_f = elsewhere(layout_.previous(f));
-            c.send_f = elsewhere(layout_.next(f));
-          }
-          if (has_b) {
-            c.b_layers = &costs_.stages()[static_cast<std::size_t>(layout_.stage_of(rank, b.part))];
-            c.receive_b = elsewhere(layout_.next(b));
-            c.send_b = elsewhere(layout_.previous(b));
-          }
-          c.expert_parallel = expert_parallel_;
-          c.recompute_layers = plan_.recompute.whole_layer;
-          c.overlap_order = plan_.overlap_order;
-          programs_.push_back(std::make_unique<StepProgram>(build_step_program(step.kind, c)));
-          program = programs_.back().get();
-        }
-        steps_[static_cast<std::size_t>(rank)].push_back({program, step});
-      }
-  }
 
   void wake(std::uint32_t rank) {
     start_comm(rank);
@@ -223,7 +189,7 @@ class Simulation {
   // Skips finished steps; false at the end of the list.
   template <class Ops>
   bool settle(std::uint32_t rank, Cursor& cursor, Ops own, Ops other) {
-    const auto& steps = steps_[static_cast<std::size_t>(pp_of(rank))];
+    const auto& steps = steps_.of(pp_of(rank));
     while (cursor.step < steps.size() && cursor.op == own(*steps[cursor.step].program)) {
       cursor.other_base += static_cast<std::int64_t>(other(*steps[cursor.step].program));
       ++cursor.step;
@@ -237,7 +203,7 @@ class Simulation {
   void start_compute(std::uint32_t rank) {
     RankState& st = states_[rank];
     if (st.compute_busy || !settle(rank, st.compute, &num_compute, &num_comm)) return;
-    const PlannedStep& planned = steps_[static_cast<std::size_t>(pp_of(rank))][st.compute.step];
+    const PlannedStep& planned = steps_.of(pp_of(rank))[st.compute.step];
     const ComputeOp& op = planned.program->compute[st.compute.op];
     if (st.comm_done < st.compute.other_base + op.wait_comm) return;
     const bool first = st.compute.op == 0;
@@ -247,8 +213,18 @@ class Simulation {
     if (first && planned.program->receive_b &&
         arrivals(rank, planned.step.b.part).backward <= planned.step.b.microbatch)
       return;
+    if (is_held(rank)) return;
     const Tick now = queue_.now();
-    account_gap(st, times_[rank], st.compute_idle_since, now, first);
+    account_gap({st.compute_idle_since,
+                 now,
+                 st.held_since.value_or(now),
+                 first,
+                 st.last_comm,
+                 st.message_start,
+                 st.message_end},
+                times_[rank]);
+    if (log_ && st.held_since) log_->end(st.held_id, now);
+    st.held_since.reset();
     if (first) st.step_start = now;
     st.op_start = now;
     Tick duration = 0;
@@ -268,31 +244,37 @@ class Simulation {
     queue_.at(now + duration, {EventKind::compute_done, rank});
   }
 
-  // Ticks in which the compute stream had nothing to run.
-  void account_gap(RankState& st, RankTimes& times, Tick from, Tick to, bool between_steps) {
-    if (from == to) return;
-    if (between_steps) times.by_phase[idx(SchedulePhase::bubble)] += to - from;
-    Tick left = to - from;
-    auto give = [&](Category c, Tick t) {
-      times.by_category[idx(c)] += t;
-      left -= t;
-    };
-    if (between_steps) {  // the message that was missing travelled for part of the gap
-      give(Category::exposed_comm, overlap_of(from, to, st.message_start, st.message_end));
-    } else {
-      const CommRecord& c = st.last_comm;
-      give(Category::exposed_comm, overlap_of(from, to, c.start, c.end));
-      give(Category::peer_wait, overlap_of(from, to, c.arrive, c.start));
-      give(
-          Category::exposed_comm,
-          overlap_of(from, to, 0, c.previous_end));  // the stream was busy with an earlier transfer
+  static DataParallelTraffic::At at(std::uint32_t rank, const Cursor& cursor) {
+    return {rank, cursor.step, cursor.op};
+  }
+
+  // The next compute operation could start, but for weights or gradients that still travel.
+  bool is_held(std::uint32_t rank) {
+    if (!traffic_.is_active()) return false;
+    RankState& st = states_[rank];
+    const Tick now = queue_.now();
+    const std::optional<Tick> due = traffic_.wait(at(rank, st.compute), now);
+    if (!due) {
+      traffic_.started(at(rank, st.compute), now);
+      return false;
     }
-    times.by_category[idx(Category::bubble)] += left;
+    if (!st.held_since) {
+      st.held_since = now;
+      if (log_) {
+        LoggedOp held = logged(rank, st.compute, StreamKind::communication);
+        held.op = kParameters;
+        st.held_id = log_->begin(held);
+      }
+    }
+    // Operations that start before delay it further: then it is looked at again.
+    if (!st.is_traffic_due) queue_.at(*due, {EventKind::traffic_due, rank});
+    st.is_traffic_due = true;
+    return true;
   }
 
   void finish_compute(std::uint32_t rank) {
     RankState& st = states_[rank];
-    const PlannedStep& planned = steps_[static_cast<std::size_t>(pp_of(rank))][st.compute.step];
+    const PlannedStep& planned = steps_.of(pp_of(rank))[st.compute.step];
     const ComputeOp& op = planned.program->compute[st.compute.op];
     if (traced_[rank] && queue_.now() > st.op_start)
       record(
@@ -301,15 +283,20 @@ class Simulation {
     st.compute_busy = false;
     st.compute_idle_since = queue_.now();
     ++st.compute_done;
-    if (++st.compute.op == planned.program->compute.size())
+    if (traffic_.is_active()) traffic_.finished(at(rank, st.compute), queue_.now());
+    if (++st.compute.op == planned.program->compute.size()) {
       times_[rank].by_phase[idx(phase_of(planned.step.kind))] += queue_.now() - st.step_start;
+      if (in_stage(rank) == 0)
+        step_times_[static_cast<std::size_t>(pp_of(rank))][st.compute.step] = {st.step_start,
+                                                                               queue_.now()};
+    }
     wake(rank);
   }
 
   void start_comm(std::uint32_t rank) {
     RankState& st = states_[rank];
     if (st.comm_busy || !settle(rank, st.comm, &num_comm, &num_compute)) return;
-    const PlannedStep& planned = steps_[static_cast<std::size_t>(pp_of(rank))][st.comm.step];
+    const PlannedStep& planned = steps_.of(pp_of(rank))[st.comm.step];
     const CommOp& op = planned.program->comm[st.comm.op];
     if (st.compute_done < st.comm.other_base + op.wait_compute) return;
     st.comm_busy = true;
@@ -318,7 +305,8 @@ class Simulation {
     if (op.kind == CommKind::send_f || op.kind == CommKind::send_b) {
       st.running_comm.start = queue_.now();
       if (log_) st.comm_id = log_->begin(logged(rank, st.comm, StreamKind::communication));
-      queue_.at(queue_.now() + costs_.send_ticks(), {EventKind::comm_done, rank});
+      const Tick duration = traffic_.operation(rank, queue_.now(), costs_.send_ticks());
+      queue_.at(queue_.now() + duration, {EventKind::comm_done, rank});
       return;
     }
     const std::uint32_t group = rank / static_cast<std::uint32_t>(group_size_);
@@ -327,10 +315,12 @@ class Simulation {
     for (std::uint32_t peer = group * static_cast<std::uint32_t>(group_size_);
          peer < (group + 1) * static_cast<std::uint32_t>(group_size_);
          ++peer) {
-      RankState& at = states_[peer];
-      at.running_comm.start = queue_.now();
-      if (log_) at.comm_id = log_->begin(logged(peer, at.comm, StreamKind::communication));
-      queue_.at(queue_.now() + transfer_ticks(peer, planned, op), {EventKind::comm_done, peer});
+      RankState& ready = states_[peer];
+      ready.running_comm.start = queue_.now();
+      if (log_) ready.comm_id = log_->begin(logged(peer, ready.comm, StreamKind::communication));
+      const Tick duration =
+          traffic_.operation(peer, queue_.now(), transfer_ticks(peer, planned, op));
+      queue_.at(queue_.now() + duration, {EventKind::comm_done, peer});
     }
   }
 
@@ -347,7 +337,7 @@ class Simulation {
 
   void finish_comm(std::uint32_t rank) {
     RankState& st = states_[rank];
-    const PlannedStep& planned = steps_[static_cast<std::size_t>(pp_of(rank))][st.comm.step];
+    const PlannedStep& planned = steps_.of(pp_of(rank))[st.comm.step];
     const CommOp& op = planned.program->comm[st.comm.op];
     if (log_) log_->end(st.comm_id, queue_.now());
     st.running_comm.end = queue_.now();
@@ -404,8 +394,8 @@ class Simulation {
   bool expert_parallel_;
   PipelineLayout layout_;
   PipelineRun run_;
-  std::vector<std::unique_ptr<StepProgram>> programs_;
-  std::vector<std::vector<PlannedStep>> steps_;  // [pp]
+  PlannedSteps steps_;
+  DataParallelTraffic traffic_;
   std::vector<RankState> states_;
   std::vector<Arrivals> arrivals_;  // [rank][part]
   std::vector<RankTimes> times_;
@@ -413,6 +403,7 @@ class Simulation {
   std::vector<std::uint64_t> block_uses_;
   std::vector<bool> traced_;
   std::vector<Span> spans_;
+  std::vector<std::vector<StepTime>> step_times_;  // [pp][step of its list]
   std::optional<OperationLog> log_;
   EventQueue<Event> queue_;
 };
@@ -465,10 +456,14 @@ StepResult simulate_step(const Scenario& scenario,
     result.optimizer = optimizer_times(scenario, phase, model, costs.contention());
   end_step(phase.plan, result.optimizer, sim.ends(), ranks_per_stage, result.timeline);
   sim.add_work(result.timeline);
+  result.step_times = std::move(sim.step_times());
   if (options.explain) {
-    const std::vector<Tick> ends = sim.ends();
-    const auto last =
-        static_cast<std::uint32_t>(std::max_element(ends.begin(), ends.end()) - ends.begin());
+    const std::vector<RankEnd> ends = sim.ends();
+    const auto last = static_cast<std::uint32_t>(
+        std::max_element(ends.begin(),
+                         ends.end(),
+                         [](const RankEnd& a, const RankEnd& b) { return a.chunks < b.chunks; }) -
+        ends.begin());
     result.critical_path = critical_path(sim.path_to(last), result.timeline.step);
   }
   const std::int64_t stride = result.folded ? phase.plan.ranks_per_stage() : 1;

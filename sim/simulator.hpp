@@ -10,9 +10,12 @@
 // Folding: ranks of a stage that are identical by the scenario (balanced routing) may be simulated
 // once; the result is the same to the tick (tests/unit/test_simulator.cpp).
 //
-// Left out: contention between the transfers of different groups and between sends and dispatches
-// of the same NIC other than by the order of the communication stream; a receive costs the receiver
-// no stream time.
+// Gradients and weights that travel beside chunks share the NIC with the communication stream
+// (sim/data_parallel_traffic).
+//
+// Left out: other contention between the transfers of different groups and between sends and
+// dispatches of the same NIC than by the order of the communication stream; a receive costs the
+// receiver no stream time.
 #pragma once
 
 #include <array>
@@ -22,8 +25,8 @@
 #include <vector>
 
 #include "model/scenario.hpp"
-#include "sim/schedule/schedule.hpp"
 #include "sim/critical_path.hpp"
+#include "sim/schedule/schedule.hpp"
 #include "sim/stage_costs.hpp"
 #include "sim/timeline.hpp"
 
@@ -42,9 +45,15 @@ struct OptimizerTimes {
   Seconds total() const { return reduce_gradients + gradient_norm + update + gather_weights; }
 };
 
+// A step of a rank's list, from the start of its first compute operation to the end of its last.
+struct StepTime {
+  Tick start = 0, end = 0;
+};
+
 struct StepResult {
   Timeline timeline;
-  std::vector<OptimizerTimes> optimizer;  // [pp]
+  std::vector<std::vector<StepTime>> step_times;  // [pp][step] of the first rank of each stage
+  std::vector<OptimizerTimes> optimizer;          // [pp]
   bool folded = false;
   std::int64_t num_simulated_ranks = 0;
   std::uint64_t num_events = 0;

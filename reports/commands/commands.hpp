@@ -45,6 +45,7 @@ void add_compare_trace_command(CLI::App& app, CommandContext& context);
 void add_topology_command(CLI::App& app, CommandContext& context);
 void add_routing_command(CLI::App& app, CommandContext& context);
 void add_collective_command(CLI::App& app, CommandContext& context);
+void add_import_command(CLI::App& app, CommandContext& context);
 void add_calibrate_command(CLI::App& app, CommandContext& context);
 void add_completion_command(CLI::App& app, CommandContext& context);
 

@@ -79,6 +79,7 @@ int run(const Options& options, const CommandContext& context) {
   run_options.simulation.num_threads = context.common.num_threads();
   run_options.simulation.allow_folding = !options.no_folding;
   run_options.simulation.explain = options.explain;
+  run_options.advise_memory = true;
   run_options.progress = [&progress](const std::string& phase) { progress("simulating " + phase); };
   const ParallelPlan& plan = scenario.phases.front().plan;
   if (!options.trace_file.empty())

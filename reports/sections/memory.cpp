@@ -17,6 +17,40 @@ void append_or_merge(Table& table, std::vector<std::string> row) {
   }
 }
 
+Table advice_table(const PhaseResult& r, Bytes hbm) {
+  Table table{r.phase.name + ": what would make room, one change at a time",
+              {"change of the plan", "saves", "fullest rank", "free of " + format_bytes(hbm)},
+              {}};
+  for (const MemoryAdvice& row : r.memory_advice)
+    table.rows.push_back(
+        {row.change,
+         format_bytes(row.saved),
+         format_bytes(row.total),
+         row.fits ? format_bytes(hbm - row.total) : "short of " + format_bytes(row.total - hbm)});
+  return table;
+}
+
+// When and where the fullest rank is fullest.
+std::string peak_text(const PhaseResult& r) {
+  const MemoryCurve& fullest = *std::max_element(
+      r.memory_over_time.begin(),
+      r.memory_over_time.end(),
+      [](const MemoryCurve& a, const MemoryCurve& b) { return a.peak.bytes < b.peak.bytes; });
+  return r.phase.name + ": pipeline rank " + std::to_string(fullest.pp_rank) +
+         " is fullest, first " + format_seconds(to_seconds(fullest.peak.at).in(s)) +
+         " into the step, as microbatch " + std::to_string(fullest.peak_of.f.microbatch) +
+         " begins its forward pass (step " + std::to_string(fullest.peak_step) + " of its list).";
+}
+
+std::string overheads_text(const std::vector<PhaseResult>& phases) {
+  const auto counts = [](const PhaseResult& r) { return r.phase.plan.overheads.has_value(); };
+  if (std::any_of(phases.begin(), phases.end(), counts))
+    return "CUDA context, NCCL buffers and allocator fragmentation as the plan states them "
+           "(\"overheads\"); fragmentation is a share of all else but the first two.";
+  return "Not counted: allocator fragmentation, CUDA context, library buffers; they must fit in "
+         "what is free.";
+}
+
 }  // namespace
 
 std::optional<Section> memory_section(const ReportInput& input) {
@@ -40,11 +74,12 @@ std::optional<Section> memory_section(const ReportInput& input) {
       append_or_merge(table, std::move(row));
     }
     section.tables.push_back(std::move(table));
+    if (r.fits) continue;
+    if (!r.memory_advice.empty()) section.tables.push_back(advice_table(r, hbm));
+    section.notes.push_back(peak_text(r));
   }
   if (section.tables.empty()) return std::nullopt;
-  section.notes.push_back(
-      "Not counted: allocator fragmentation, CUDA context, library buffers; they must fit in what "
-      "is free.");
+  section.notes.push_back(overheads_text(input.run.phases));
   return section;
 }
 

@@ -22,6 +22,22 @@ std::string layers_text(const std::vector<LayerKind>& layers) {
   return text;
 }
 
+// What is not after the last chunk as ZeRO 1 has it; "": all is.
+std::string data_parallel_text(const ParallelPlan& plan) {
+  if (plan.zero_stage == 1 && !plan.overlap_grad_reduce && !plan.overlap_param_gather) return "";
+  std::string text = "Data parallelism: ZeRO " + std::to_string(plan.zero_stage);
+  text += plan.zero_stage >= 2 ? "; gradients are scattered after every microbatch"
+                               : "; gradients are reduced once a step";
+  if (plan.overlap_grad_reduce)
+    text += ", beside the backward pass, in buckets of " + format_bytes(plan.gradient_bucket);
+  if (plan.zero_stage == 3)
+    text += plan.overlap_param_gather ? "; weights are gathered one layer ahead"
+                                      : "; each layer waits for its weights";
+  else if (plan.overlap_param_gather)
+    text += "; weights are gathered under the next step's first forward passes";
+  return text + ".";
+}
+
 }  // namespace
 
 std::optional<Section> plan_section(const ReportInput& input) {
@@ -65,6 +81,8 @@ std::optional<Section> plan_section(const ReportInput& input) {
     section.notes.push_back("Each rank holds two stages, one for each direction of the pipeline.");
   else if (layout.stages_of(0).size() > 1)
     section.notes.push_back("Each rank holds " + std::to_string(layout.num_parts) + " stages.");
+  if (const std::string text = data_parallel_text(plan); !text.empty())
+    section.notes.push_back(text);
   section.notes.push_back(
       "Layers per stage: " +
       (plan.explain_layers == "given"

@@ -8,6 +8,7 @@ TEST_CASE("every command of the README and the guides runs") {
   std::size_t commands = 0;
   for (const char* file : {"README.md",
                            "docs/architecture.md",
+                           "docs/importing-plans.md",
                            "docs/physics.md",
                            "docs/routing-and-network.md",
                            "docs/run-json.md"}) {
@@ -37,6 +38,7 @@ TEST_CASE("help names an example for each command") {
                               "routing",
                               "topology",
                               "collective",
+                              "import",
                               "validate",
                               "compare-trace",
                               "optimize",

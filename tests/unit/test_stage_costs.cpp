@@ -84,8 +84,7 @@ TEST_CASE("stage costs: parameters of a stage add up to the model", "[simulator]
   const ParallelPlan& plan = scenario.phases[0].plan;
   double all = 0;
   for (const auto& stage : stage_layers(plan, scenario.model)) {
-    const StageParameters p =
-        stage_parameters(scenario.model, stage, local_experts(scenario.model, plan));
+    const StageParameters p = stage_parameters(scenario.model, plan, stage);
     all += p.other + 64 * p.expert;
   }
   const ParameterCounts counts = count_parameters(scenario.model);

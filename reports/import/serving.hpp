@@ -1,0 +1,26 @@
+// What the serving launchers share: settings that are the flags' values under neutral names.
+//
+// Counts are per data-parallel replica, as the launchers have them; lengths are in tokens. Serving
+// is not simulated: the settings are printed and written, and `run` does not read them.
+#pragma once
+
+#include <vector>
+
+#include "reports/import/launcher.hpp"
+
+namespace moesim {
+
+// What stands for a setting whose flags were not given.
+struct ServingDefault {
+  const char* key;
+  const char* flag;                // the one that would say it
+  std::optional<JsonValue> value;  // nothing: the launcher chooses when it starts
+  const char* text;                // the same for a reader
+};
+
+// The degrees of `plan.grid`, then every flag of FlagUse::plan, then the defaults.
+void set_serving_settings(LaunchArguments& arguments,
+                          const std::vector<ServingDefault>& defaults,
+                          LaunchPlan& plan);
+
+}  // namespace moesim
