@@ -22,6 +22,7 @@ class Exchange {
         gradient_(casts_of(shape.recipe).gradient_row) {}
 
   std::vector<BlockCollective> of(Block block) {
+    list_.reserve(8);  // more than any block has; GCC 12 sees an overflow in the growth of a list
     switch (block) {
       case Block::attention_f:
       case Block::attention_r: forward_attention_side(); break;
