@@ -114,8 +114,8 @@ void simulate(const SearchRequest& request,
 
 // The file in front of a message says nothing here.
 std::string without_file(const std::string& message) {
-  const std::size_t at = message.find("/plan");
-  return at == std::string::npos ? message : message.substr(at);
+  const std::size_t at = message.find(": /");
+  return at == std::string::npos ? message : message.substr(at + 2);
 }
 
 }  // namespace

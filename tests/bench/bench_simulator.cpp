@@ -1,10 +1,11 @@
 // How fast the simulator is: events a second of the queue alone, a folded step, all 2,048 ranks;
 // then gates and the network (bench_routing, bench_network).
-//   cmake --build build --target benchmarks && build/tests/benchmarks
+//   cmake --build build --target benchmarks && build/tests/benchmarks [scale]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <string>
 #include <vector>
 
 #include "model/random.hpp"
@@ -71,14 +72,67 @@ void bench_all_ranks() {
       peak_memory_mib());
 }
 
+// Llama 3 405B on 16,384 GPUs: dense, so the ranks of a stage are alike; folded, and all of them.
+void bench_dense() {
+  const Scenario scenario =
+      shipped_scenario("llama-3.1-405b-h100",
+                       {{"/cluster/num_nodes", "2048"}, {"/plan/dp", "128"}, {"/variants", "[]"}});
+  const CostModel model(scenario.profile, scenario.cluster.gpu);
+  for (const bool fold : {true, false}) {
+    SimulationOptions options;
+    options.allow_folding = fold;
+    const auto start = std::chrono::steady_clock::now();
+    const StepResult result = simulate_step(scenario, scenario.phases[0], model, options);
+    std::printf("dense step on 16384 GPUs, %lld ranks simulated: %.3f s wall (%llu events)\n",
+                static_cast<long long>(result.num_simulated_ranks),
+                seconds_since(start),
+                static_cast<unsigned long long>(result.num_events));
+  }
+}
+
+// DeepSeek-V3 with ever more replicas, every rank with its own routing: what a rank and microbatch
+// costs must not grow.
+void bench_scale() {
+  for (const std::int64_t num_nodes : {256, 1024, 12544}) {
+    const std::int64_t gpus = 8 * num_nodes, dp = gpus / 16;
+    const Scenario scenario =
+        shipped_scenario("deepseek-v3-pretrain",
+                         {{"/cluster/num_nodes", std::to_string(num_nodes)},
+                          {"/cluster/fabric/levels", "3"},
+                          {"/plan/dp", std::to_string(dp)},
+                          {"/phases",
+                           R"([{"name": "scale", "seq_len": 4096, "batch": )" +
+                               std::to_string(120 * dp) + R"(, "steps": 1}])"},
+                          {"/variants", "[]"}});
+    const CostModel model(scenario.profile, scenario.cluster.gpu);
+    SimulationOptions options;
+    options.num_threads = 2;
+    const auto start = std::chrono::steady_clock::now();
+    const StepResult result = simulate_step(scenario, scenario.phases[0], model, options);
+    const double t = seconds_since(start);
+    std::printf(
+        "MoE step on %lld GPUs: %.1f s wall, %.2f us a rank and microbatch, peak memory %.0f MiB\n",
+        static_cast<long long>(gpus),
+        t,
+        1e6 * t / static_cast<double>(gpus * 120),
+        peak_memory_mib());
+  }
+}
+
 }  // namespace
 }  // namespace moesim
 
-int main() {
+// Without arguments all but the largest; "scale" alone: up to 100,352 GPUs, a few minutes.
+int main(int argc, char** argv) {
   try {
+    if (argc > 1 && std::string(argv[1]) == "scale") {
+      moesim::bench_scale();
+      return 0;
+    }
     moesim::bench_event_queue();
     moesim::bench_folded_step();
     moesim::bench_all_ranks();
+    moesim::bench_dense();
     moesim::bench_routing();
     moesim::bench_network();
     moesim::bench_cost_model();

@@ -10,6 +10,7 @@ TEST_CASE("every command of the README and the guides runs") {
                            "docs/architecture.md",
                            "docs/importing-plans.md",
                            "docs/physics.md",
+                           "docs/planning-training.md",
                            "docs/routing-and-network.md",
                            "docs/run-json.md"}) {
     std::istringstream lines(read(kSource / file));

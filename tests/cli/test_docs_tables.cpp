@@ -1,7 +1,10 @@
 // The generated tables of docs/routing-and-network.md (what node limit, redundancy and fabric do to
 // a pair of chunks, and what routing explains of the gap between trace and production), of
+// docs/planning-training.md (the best plans, and what would change other published runs), of
 // docs/calibration.md (how well the forms fit published tables) and of docs/compare-trace.md (the
 // public training trace next to its simulation).
+#include <algorithm>
+#include <cmath>
 #include <iomanip>
 
 #include "tests/cli/shell.hpp"
@@ -104,6 +107,74 @@ TEST_CASE("the tables of docs routing-and-network", "[golden]") {
   const Shell shell;
   check_block("docs/routing-and-network.md", "node limit", node_limit_table(shell));
   check_block("docs/routing-and-network.md", "gap", gap_table(shell));
+}
+
+namespace {
+
+// The rows of the first table after a heading.
+std::vector<std::string> table_after(const std::string& report, const std::string& heading) {
+  std::istringstream lines(report.substr(report.find(heading)));
+  std::vector<std::string> rows;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.rfind("|", 0) == 0)
+      rows.push_back(line);
+    else if (!rows.empty())
+      break;
+  }
+  return rows;
+}
+
+// Cells of a row, blanks around them taken out.
+std::vector<std::string> cells(const std::string& row) {
+  std::vector<std::string> list;
+  std::istringstream text(row.substr(1));
+  for (std::string cell; std::getline(text, cell, '|');) {
+    const std::size_t first = cell.find_first_not_of(' '), last = cell.find_last_not_of(' ');
+    list.push_back(first == std::string::npos ? "" : cell.substr(first, last - first + 1));
+  }
+  return list;
+}
+
+// The variants of the other published runs, the largest change of the step first.
+std::string sensitivity_table(const Shell& shell) {
+  std::ostringstream table;
+  table << "\n| run | change | step | memory | why |\n|---|---|---|---|---|\n";
+  for (const char* scenario : {"deepseek-v3-h100-1024",
+                               "qwen3-235b-h100-256",
+                               "mixtral-8x22b-h100-128",
+                               "llama-3.1-405b-h100",
+                               "deepseek-v2-pretrain",
+                               "deepseek-llm-67b-pretrain"}) {
+    const Result run =
+        shell(std::string("build/moesim run scenarios/") + scenario + ".jsonc --variants");
+    INFO(run.err);
+    REQUIRE((run.code == 0 || run.code == 4));
+    std::vector<std::vector<std::string>> rows;
+    for (const std::string& row : table_after(run.out, "## What a change does"))
+      if (cells(row).at(2).find('%') != std::string::npos) rows.push_back(cells(row));
+    std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
+      return std::abs(std::stod(a.at(2))) > std::abs(std::stod(b.at(2)));
+    });
+    for (const auto& row : rows)
+      table << "| " << scenario << " | " << row.at(0) << " | " << row.at(2) << " | " << row.at(3)
+            << " | " << row.at(5) << " |\n";
+  }
+  table << "\n";
+  return table.str();
+}
+
+}  // namespace
+
+TEST_CASE("the tables of docs planning-training", "[golden]") {
+  const Shell shell;
+  const Result search = shell(
+      "build/moesim optimize scenarios/deepseek-v3-pretrain.jsonc --vary /plan/tp=1 --vary "
+      "/plan/microbatch=1 --vary /plan/pp=8,16 --vary /plan/ep=32,64");
+  REQUIRE(search.code == 0);
+  std::string best = "\n";
+  for (const std::string& row : table_after(search.out, "## Best plans")) best += row + "\n";
+  check_block("docs/planning-training.md", "optimize", best + "\n");
+  check_block("docs/planning-training.md", "sensitivity", sensitivity_table(shell));
 }
 
 TEST_CASE("the table of docs calibration", "[golden][reference]") {

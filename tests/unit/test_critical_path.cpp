@@ -53,10 +53,11 @@ TEST_CASE("critical path: it does not change the step", "[critical_path]") {
 
 TEST_CASE("critical path: 1F1B with one slow stage runs on it between fill and drain",
           "[critical_path]") {
-  // Five of the eight layers on stage 1: from the first chunk that reaches it to the last that
-  // leaves it that stage is never idle, so the path stays there.
-  const CriticalPath path = explained(
-      small_v3({{"/plan/schedule", "\"1f1b\""}, {"/plan/layers_per_stage", "[1, 5, 1, 1]"}}));
+  // 17 of 20 layers on stage 1: from the first chunk that reaches it to the last that leaves it
+  // that stage is never idle, so the path stays there.
+  const CriticalPath path = explained(small_v3({{"/plan/schedule", "\"1f1b\""},
+                                                {"/model/num_hidden_layers", "20"},
+                                                {"/plan/layers_per_stage", "[1, 17, 1, 1]"}}));
   Tick on_slow = 0, total = 0;
   for (const PathSegment& segment : path.segments) {
     (segment.pp == 1 ? on_slow : total) += segment.end - segment.start;

@@ -58,10 +58,11 @@ TEST_CASE("plan search: ranked as simulated one by one", "[plan_search]") {
 }
 
 TEST_CASE("plan search: what cannot be run says why", "[plan_search]") {
-  const PlanSearch search = search_plans(small_request({axis("pp", {"2", "3", "16"})}));
+  const PlanSearch search =
+      search_plans(small_request({axis("pp", {"2", "3", "16"}), axis("ep", {"4"})}));
   REQUIRE(search.points.size() == 4);
   CHECK(search.points[1].refusal.empty());  // dp follows: 64 / 2 = 32
-  CHECK(search.points[1].choice == std::vector<std::size_t>{0});
+  CHECK(search.points[1].choice == std::vector<std::size_t>{0, 0});
   CHECK(search.points[2].refusal == "64 GPUs are no multiple of tp 1 x cp 1 x pp 3");
   CHECK(search.points[3].refusal == "/plan/pp: 16 stages for the 8 layers of deepseek-v3");
 }
