@@ -4,13 +4,12 @@
 namespace moesim::cli {
 namespace {
 
-// The configuration of scenarios/deepseek-v3-megatron-256.jsonc, with what the simulator
-// recomputes.
+// The configuration of scenarios/deepseek-v3-megatron-256.jsonc, which recomputes nothing.
 const char* const kMegatron256 =
     "torchrun --nnodes 32 --nproc_per_node 8 pretrain_gpt.py \\\n"
     "  --pipeline-model-parallel-size 4 --expert-model-parallel-size 64 --num-experts 256 \\\n"
     "  --micro-batch-size 1 --global-batch-size 2048 --seq-length 4096 --bf16 \\\n"
-    "  --recompute-granularity selective --recompute-modules layernorm mla_up_proj moe_act \\\n"
+    "  --num-virtual-stages-per-pipeline-rank 4 \\\n"
     "  --use-distributed-optimizer --lr 2.2e-4 --moe-token-dispatcher-type flex\n";
 
 }  // namespace
