@@ -1,15 +1,11 @@
 #include "reports/import/megatron_flags.hpp"
 
+#include "reports/import/flag_words.hpp"
+
 namespace moesim {
 namespace {
 
-constexpr auto kNone = FlagValue::none;
-constexpr auto kInteger = FlagValue::integer;
-constexpr auto kWord = FlagValue::word;
-constexpr auto kWords = FlagValue::words;
-constexpr auto kPlan = FlagUse::plan;
-constexpr auto kModel = FlagUse::model;
-constexpr auto kUnexpressed = FlagUse::unexpressed;
+using namespace flag_words;
 
 constexpr LaunchFlag kFlags[] = {
     // The world: torchrun's, and what the environment tells Megatron.

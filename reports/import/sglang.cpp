@@ -5,20 +5,14 @@
 // servers of tp-size GPUs each. Experts: ep-size x expert_tp = tp-size; with an all-to-all backend
 // (--moe-a2a-backend deepep and others) SGLang makes ep-size equal to tp-size (SGLang
 // documentation, "Server Arguments"; server_args.py).
+#include "reports/import/flag_words.hpp"
 #include "reports/import/launchers.hpp"
 #include "reports/import/serving.hpp"
 
 namespace moesim {
 namespace {
 
-constexpr auto kNone = FlagValue::none;
-constexpr auto kInteger = FlagValue::integer;
-constexpr auto kFraction = FlagValue::fraction;
-constexpr auto kWord = FlagValue::word;
-constexpr auto kPlan = FlagUse::plan;
-constexpr auto kDegree = FlagUse::degree;
-constexpr auto kModel = FlagUse::model;
-constexpr auto kUnexpressed = FlagUse::unexpressed;
+using namespace flag_words;
 
 constexpr LaunchFlag kFlags[] = {
     {"--tp-size --tensor-parallel-size --tp", kInteger, kDegree, "tp x dp, or tp"},

@@ -7,19 +7,14 @@
 //
 // Attention data parallelism is a field of the YAML file that --config names, which is not read:
 // here it is written as the flag --enable_attention_dp.
+#include "reports/import/flag_words.hpp"
 #include "reports/import/launchers.hpp"
 #include "reports/import/serving.hpp"
 
 namespace moesim {
 namespace {
 
-constexpr auto kNone = FlagValue::none;
-constexpr auto kInteger = FlagValue::integer;
-constexpr auto kFraction = FlagValue::fraction;
-constexpr auto kWord = FlagValue::word;
-constexpr auto kPlan = FlagUse::plan;
-constexpr auto kDegree = FlagUse::degree;
-constexpr auto kUnexpressed = FlagUse::unexpressed;
+using namespace flag_words;
 
 constexpr LaunchFlag kFlags[] = {
     {"--tp_size --tensor_parallel_size", kInteger, kDegree, "tp, or dp"},

@@ -5,20 +5,14 @@
 // (vLLM documentation, "Data Parallel Deployment" and "Expert Parallel Deployment", 0.8 to 0.12).
 //
 // Left out: prefill context parallelism, speculative decoding beyond its text.
+#include "reports/import/flag_words.hpp"
 #include "reports/import/launchers.hpp"
 #include "reports/import/serving.hpp"
 
 namespace moesim {
 namespace {
 
-constexpr auto kNone = FlagValue::none;
-constexpr auto kInteger = FlagValue::integer;
-constexpr auto kFraction = FlagValue::fraction;
-constexpr auto kWord = FlagValue::word;
-constexpr auto kPlan = FlagUse::plan;
-constexpr auto kDegree = FlagUse::degree;
-constexpr auto kModel = FlagUse::model;
-constexpr auto kUnexpressed = FlagUse::unexpressed;
+using namespace flag_words;
 
 constexpr LaunchFlag kFlags[] = {
     {"--tensor-parallel-size -tp", kInteger, kDegree, "tp"},
