@@ -1,6 +1,7 @@
 // moesim-calibrate: how fast is it really? Measurements in, a profile for the simulator out.
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <string>
 
 #include "calibrate/commands/commands.hpp"
 
@@ -36,13 +37,14 @@ int dispatch(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Each message is one write: processes of a job that fail together share a terminal.
   try {
     return dispatch(argc, argv);
   } catch (const InputError& error) {
-    std::cerr << "moesim-calibrate: " << error.what() << '\n';
+    std::cerr << "moesim-calibrate: " + std::string(error.what()) + '\n';
     return kBadInput;
   } catch (const std::exception& error) {
-    std::cerr << "moesim-calibrate: " << error.what() << '\n';
+    std::cerr << "moesim-calibrate: " + std::string(error.what()) + '\n';
     return kRefused;
   }
 }

@@ -2,6 +2,7 @@
 // back?
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <string>
 
 #include "model/errors.hpp"
 #include "reports/commands/commands.hpp"
@@ -45,13 +46,14 @@ int dispatch(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Each message is one write: processes of a job that fail together share a terminal.
   try {
     return dispatch(argc, argv);
   } catch (const InputError& error) {
-    std::cerr << "moesim: " << error.what() << '\n';
+    std::cerr << "moesim: " + std::string(error.what()) + '\n';
     return kBadInput;
   } catch (const std::exception& error) {
-    std::cerr << "moesim: " << error.what() << '\n';
+    std::cerr << "moesim: " + std::string(error.what()) + '\n';
     return kRefused;
   }
 }

@@ -194,11 +194,7 @@ void add_collective_command(CLI::App& app, CommandContext& context) {
                    options->stride,
                    "Group i has every stride-th GPU from its i-th on, as data-parallel groups have")
       ->check(count);
-  command
-      ->add_option(
-          "--set", options->settings, "Override a field: /json/pointer=value (may be repeated)")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  add_set_option(*command, options->settings);
   add_common_options(*command, context);
   command->callback([options, &context] {
     context.chosen = [options, &context] { return run_collective(*options, context); };

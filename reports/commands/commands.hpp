@@ -52,6 +52,8 @@ void add_completion_command(CLI::App& app, CommandContext& context);
 // Adds --json, --quiet, --color, --seed and --threads to a subcommand.
 void add_common_options(CLI::App& command, CommandContext& context);
 
+// Adds --set, which may be repeated.
+void add_set_option(CLI::App& command, std::vector<std::string>& settings);
 // Values of --set, such as /plan/ep=32: a JSON value where the text is one, else a string.
 std::vector<std::pair<std::string, JsonNode>> parse_settings(const std::vector<std::string>& texts);
 

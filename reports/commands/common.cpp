@@ -42,6 +42,12 @@ void add_common_options(CLI::App& command, CommandContext& context) {
       ->check(CLI::Range(1, 1024));
 }
 
+void add_set_option(CLI::App& command, std::vector<std::string>& settings) {
+  command.add_option("--set", settings, "Override a field: /json/pointer=value (may be repeated)")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
 std::vector<std::pair<std::string, JsonNode>> parse_settings(
     const std::vector<std::string>& texts) {
   std::vector<std::pair<std::string, JsonNode>> settings;

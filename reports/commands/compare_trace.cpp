@@ -127,11 +127,7 @@ void add_compare_trace_command(CLI::App& app, CommandContext& context) {
       "--mapping",
       options->mapping,
       "Which kernel is which operation (the shipped traces/deepseek-v3-train.json)");
-  command
-      ->add_option(
-          "--set", options->settings, "Override a field: /json/pointer=value (may be repeated)")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  add_set_option(*command, options->settings);
   add_common_options(*command, context);
   command->callback([options, &context] {
     context.chosen = [options, &context] { return compare(*options, context); };

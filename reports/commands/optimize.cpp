@@ -81,11 +81,7 @@ void add_optimize_command(CLI::App& app, CommandContext& context) {
                    "choice of the same name")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command
-      ->add_option(
-          "--set", options->settings, "Override a field: /json/pointer=value (may be repeated)")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  add_set_option(*command, options->settings);
   command
       ->add_option(
           "--best", options->num_best, "How many to simulate as the scenario asks and show")

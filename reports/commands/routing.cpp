@@ -247,11 +247,7 @@ void add_routing_command(CLI::App& app, CommandContext& context) {
       "--set '/routing/popularity={\"kind\": \"zipf\", \"exponent\": 0.5}' --balance bias\n"
       "  moesim routing scenarios/deepseek-v3-chunk.jsonc --replay tokens.jsonl");
   command->add_option("scenario", options->scenario, "A scenario file")->required();
-  command
-      ->add_option(
-          "--set", options->settings, "Override a field: /json/pointer=value (may be repeated)")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  add_set_option(*command, options->settings);
   command->add_option("--layer", options->layer, "Which of the layers with experts, from 0 (0)")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 20));
   command->add_option("--tokens", options->tokens, "Tokens routed on each rank (1024)")

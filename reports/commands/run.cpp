@@ -141,11 +141,7 @@ void add_run_command(CLI::App& app, CommandContext& context) {
   command->add_option("scenario", options->scenario, "A scenario file")->required();
   command->add_option(
       "-o,--output", options->output_folder, "Folder for report.md and report.json");
-  command
-      ->add_option(
-          "--set", options->settings, "Override a field: /json/pointer=value (may be repeated)")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  add_set_option(*command, options->settings);
   command->add_option(
       "--trace", options->trace_file, "Write a Chrome/Perfetto timeline of the first phase's step");
   command
