@@ -150,7 +150,12 @@ GpuSpec read_gpu_spec(const JsonNode& node) {
   gpu.peak_bf16 = peak.flop_rate_at_least("bf16", kSlowestPeak);
   peak.flop_rate_at_least("fp32", kSlowestPeak);
   peak.finish();
-  require_sources(reader, {"num_sms", "hbm", "hbm_bandwidth", "nvlink_bandwidth", "peak"});
+  std::vector<std::string> facts = {"num_sms", "hbm", "hbm_bandwidth", "nvlink_bandwidth", "peak"};
+  if (reader.has("max_power")) {
+    gpu.max_power = reader.power("max_power");
+    facts.emplace_back("max_power");
+  }
+  require_sources(reader, facts);
   reader.finish();
   return gpu;
 }

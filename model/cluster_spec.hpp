@@ -27,6 +27,7 @@ struct GpuSpec {
   Bandwidth nvlink_bandwidth;        // per direction
   std::optional<FlopRate> peak_fp8;  // dense tensor-core peaks
   FlopRate peak_bf16;
+  std::optional<Power> max_power;  // what the board may draw (TDP): an upper bound of its power
 };
 
 // The first three are simulated; dragonfly and Slim Fly are counted and priced only.

@@ -190,6 +190,9 @@ Bandwidth ObjectReader::bandwidth_at_least(const std::string& key, const char* l
   }
   return value;
 }
+Power ObjectReader::power(const std::string& key) {
+  return quantity_at(required(key), parse_power, kPowerExample);
+}
 FlopRate ObjectReader::flop_rate(const std::string& key) {
   return quantity_at(required(key), parse_flop_rate, kFlopRateExample);
 }

@@ -108,6 +108,7 @@ class ObjectReader {
   Bytes bytes(const std::string& key);
   Bandwidth bandwidth(const std::string& key);
   FlopRate flop_rate(const std::string& key);
+  Power power(const std::string& key);
   Dollars dollars(const std::string& key);
   DollarRate dollar_rate(const std::string& key);
   // The same with a bound, itself a quantity ("100 MB/s"): a wrong prefix is off by a thousand.
@@ -148,6 +149,7 @@ Seconds parse_seconds(const std::string& text);
 Bytes parse_bytes(const std::string& text);
 Bandwidth parse_bandwidth(const std::string& text);
 FlopRate parse_flop_rate(const std::string& text);
+Power parse_power(const std::string& text);
 Dollars parse_dollars(const std::string& text);
 DollarRate parse_dollar_rate(const std::string& text);
 

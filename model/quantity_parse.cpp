@@ -113,6 +113,7 @@ constexpr std::array kFlopRateUnits{NamedUnit<FlopRate>{"FLOP/s", FLOP_per_s},
                                     NamedUnit<FlopRate>{"GFLOP/s", GFLOP_per_s},
                                     NamedUnit<FlopRate>{"TFLOP/s", TFLOP_per_s},
                                     NamedUnit<FlopRate>{"PFLOP/s", PFLOP_per_s}};
+constexpr std::array kPowerUnits{NamedUnit<Power>{"W", W}, NamedUnit<Power>{"kW", kW}};
 constexpr std::array kDollarUnits{NamedUnit<Dollars>{"USD", USD}};
 constexpr std::array kDollarRateUnits{NamedUnit<DollarRate>{"USD/h", USD_per_hour}};
 
@@ -129,6 +130,9 @@ Bandwidth parse_bandwidth(const std::string& text) {
 }
 FlopRate parse_flop_rate(const std::string& text) {
   return parse_quantity(text, kFlopRateUnits, Zero::refused, kFlopRateExample);
+}
+Power parse_power(const std::string& text) {
+  return parse_quantity(text, kPowerUnits, Zero::refused, kPowerExample);
 }
 Dollars parse_dollars(const std::string& text) {
   return parse_quantity(text, kDollarUnits, Zero::allowed, kDollarExample);

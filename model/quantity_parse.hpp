@@ -13,6 +13,7 @@ inline constexpr const char* kTimeExample = "2.8 us";
 inline constexpr const char* kByteExample = "80 GiB";
 inline constexpr const char* kBandwidthExample = "50 GB/s";
 inline constexpr const char* kFlopRateExample = "989 TFLOP/s";
+inline constexpr const char* kPowerExample = "700 W";
 inline constexpr const char* kDollarExample = "45000 USD";
 inline constexpr const char* kDollarRateExample = "2 USD/h";
 

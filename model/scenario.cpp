@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "model/errors.hpp"
 #include "model/json_message.hpp"
@@ -11,10 +10,6 @@
 
 namespace moesim {
 namespace {
-
-namespace fs = std::filesystem;
-
-using Overrides = std::vector<std::pair<std::string, JsonNode>>;
 
 // The longest context window announced has 1e8 tokens (Magic LTM-2, 2024).
 constexpr std::int64_t kMostSeqLen = 1 << 27;
@@ -26,63 +21,6 @@ constexpr std::int64_t kMostLayerLoads = 1 << 26;
 // The clock counts picoseconds in 64 bits and ends after 106 days (model/units.hpp). Far below,
 // because this counts work at the datasheet peak.
 constexpr std::int64_t kMostDaysAtPeak = 5;
-
-bool is_below(const std::string& pointer, const std::string& parent) {
-  return pointer.rfind(parent + "/", 0) == 0;
-}
-
-// The model's name in messages and reports: a published config.json may carry a path of its
-// authors' under this key.
-void set_model_name(JsonNode& config, const std::string& name) {
-  if (config.kind != JsonNode::Kind::object)
-    return;  // ObjectReader complains later, with the place
-  JsonNode text;
-  text.kind = JsonNode::Kind::string;
-  text.text = name;
-  for (auto& [key, value] : config.members) {
-    if (key == "_name_or_path") {
-      value = std::move(text);
-      return;
-    }
-  }
-  config.members.emplace_back("_name_or_path", std::move(text));
-}
-
-// Replaces the file name under `key` by the file's content.
-void resolve(JsonNode& object, const std::string& key, const fs::path& folder) {
-  if (object.kind != JsonNode::Kind::object)
-    return;  // ObjectReader complains later, with the place
-  for (auto& [name, value] : object.members) {
-    if (name != key) continue;
-    const bool names_gpu = key == "cluster" || key == "profile";
-    if (value.kind == JsonNode::Kind::object) {  // in place; it may still name its GPU's file
-      if (names_gpu) resolve(value, "gpu", folder);
-      continue;
-    }
-    if (value.kind == JsonNode::Kind::null) continue;  // a missing key
-    if (value.kind != JsonNode::Kind::string || value.text.empty())
-      throw InputError(value.place(),
-                       "expected a file name or an object, found " + value.describe());
-    const fs::path path = folder / value.text;
-    JsonNode content;
-    try {
-      content = read_json_file(path.lexically_normal());
-    } catch (const InputError& error) {
-      throw InputError(value.place(), error.what());
-    }
-    if (key == "model") set_model_name(content, path.stem().string());
-    if (names_gpu) resolve(content, "gpu", path.parent_path());
-    value = std::move(content);
-  }
-}
-
-std::string fnv1a_hex(const std::string& text) {
-  std::uint64_t h = 0xcbf29ce484222325u;
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  char buffer[17];
-  std::snprintf(buffer, sizeof buffer, "%016llx", static_cast<unsigned long long>(h));
-  return buffer;
-}
 
 // Members of `changes` replace those of `base`. The whole is placed at the changes.
 JsonNode merged(const JsonNode& base, const JsonNode& changes) {
@@ -313,51 +251,6 @@ std::string recorded_loads(const std::vector<TrainingPhase>& phases) {
   return text;
 }
 
-// References ("/cluster") are replaced before files are opened, everything else after.
-bool replaces_reference(const std::string& pointer) {
-  return pointer == "/model" || pointer == "/cluster" || pointer == "/profile" ||
-         pointer == "/operations";
-}
-
-void apply(const Overrides& overrides, bool references, JsonNode& document) {
-  for (const auto& [pointer, value] : overrides) {
-    if (pointer.empty() || pointer == "/override" || is_below(pointer, "/override"))
-      throw InputError(
-          value.place(),
-          "expected the path of a value such as \"/plan/ep\", found " + in_quotes(pointer));
-    if (replaces_reference(pointer) != references) continue;
-    // May be a member that the file leaves out: the readers of these refuse those they do not know.
-    const bool may_add = is_below(pointer, "/routing") || is_below(pointer, "/plan") ||
-                         is_below(pointer, "/phases") || is_below(pointer, "/cluster/fabric") ||
-                         pointer == "/profile/collectives" || pointer == "/operations" ||
-                         is_below(pointer, "/operations");
-    set_at(document, pointer, value, value.place(), may_add);
-  }
-}
-
-std::vector<Variant> read_variants(ObjectReader& scenario) {
-  std::vector<Variant> variants;
-  const JsonNode* list = scenario.optional("variants");
-  if (list == nullptr) return variants;
-  if (list->kind != JsonNode::Kind::array)
-    scenario.fail("variants", "expected an array, found " + list->describe());
-  for (const JsonNode& item : list->items) {
-    ObjectReader reader(item);
-    Variant v;
-    v.name = reader.text("name");
-    v.because = reader.text("because");
-    for (const auto& [pointer, value] : reader.object("set").node().members)
-      v.set.emplace_back(pointer, value);
-    reader.finish();
-    // Whether the values fit is checked where the variant is run; a path that leads nowhere is
-    // found here.
-    JsonNode copy = scenario.node();
-    apply(v.set, /*references=*/false, copy);
-    variants.push_back(std::move(v));
-  }
-  return variants;
-}
-
 Operations read_run_operations(const JsonNode& node, const Scenario& scenario) {
   double num_steps = 0;
   for (const TrainingPhase& phase : scenario.phases) {
@@ -374,52 +267,21 @@ Operations read_run_operations(const JsonNode& node, const Scenario& scenario) {
 
 }  // namespace
 
-Scenario read_scenario(const std::filesystem::path& path,
-                       const std::vector<std::pair<std::string, JsonNode>>& settings) {
-  JsonNode document = read_json_file(path);
-  const fs::path folder = path.parent_path();
-  Overrides overrides;
-  if (const JsonNode* in_file = document.find("override")) {
-    if (in_file->kind != JsonNode::Kind::object)
-      throw InputError(in_file->place(),
-                       "expected an object of JSON pointers, found " + in_file->describe());
-    overrides = in_file->members;
-  }
-  overrides.insert(overrides.end(), settings.begin(), settings.end());
-  apply(overrides, /*references=*/true, document);
-  for (const char* key : {"model", "cluster", "profile", "operations"})
-    resolve(document, key, folder);
-  apply(overrides, /*references=*/false, document);
-  for (const char* key : {"cluster", "profile"})
-    resolve(document, key, folder);  // a GPU's file named by an override
-
+Scenario read_scenario(const std::filesystem::path& path, const Settings& settings) {
+  const JsonNode document = compose_document(path, settings);
+  if (const JsonNode* serving = document.find("serving"))
+    throw InputError(serving->place(),
+                     "a serving scenario; `moesim run` and `moesim capacity` simulate it, and this "
+                     "needs one of training (\"phases\")");
   ObjectReader reader(document);
   Scenario scenario;
-  scenario.name = reader.text("name");
-  scenario.description = reader.text("description");
-  reader.ignore("override");
-  const JsonNode& config = reader.required("model");
-  const JsonNode* model_name = config.find("_name_or_path");
-  scenario.model = read_model_spec(
-      config,
-      model_name != nullptr && model_name->kind == JsonNode::Kind::string ? model_name->text
-                                                                          : scenario.name);
-  for (const std::int64_t window : scenario.model.attention_window)
-    if (window != 0)
-      ObjectReader(config).fail(
-          "layer_types",
-          one_line(scenario.model.name) +
-              " alternates windowed attention, which is not modelled in training yet");
-  scenario.cluster = read_cluster_spec(reader.required("cluster"));
-  scenario.profile = read_profile(reader.required("profile"));
-  scenario.seed = static_cast<std::uint64_t>(reader.integer("seed", 0, std::int64_t{1} << 62));
-  if (reader.has("assumptions")) scenario.assumptions = reader.text_list("assumptions");
+  read_base(reader, scenario);
   scenario.phases = read_phases(reader, scenario.model, scenario.cluster, scenario.seed);
   if (const JsonNode* operations = reader.optional("operations"))
     scenario.operations = read_run_operations(*operations, scenario);
   scenario.variants = read_variants(reader);
   reader.finish();
-  scenario.hash = fnv1a_hex(canonical_text(document) + recorded_loads(scenario.phases));
+  scenario.hash = document_hash(document, recorded_loads(scenario.phases));
   return scenario;
 }
 

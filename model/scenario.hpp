@@ -1,26 +1,18 @@
-// A scenario names a model, a cluster, a profile, a workload and a plan, and may override any field
-// of them. Reading it is the only stage that touches files; everything after works on the finished,
-// checked structs.
-//
-// `model`, `cluster`, `profile`, `operations` (and a cluster's `gpu`) are file names relative to
-// the file that names them, or objects in place. `override` maps JSON pointers of the composed
-// document to new values ("/cluster/nic_bandwidth": "100 GB/s") and is applied before anything is
-// checked, so an override passes the same checks as a file.
+// A training scenario names a model, a cluster, a profile, phases and a plan, and may override any
+// field of them (model/scenario_document). Reading it is the only stage that touches files;
+// everything after works on the finished, checked structs.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "model/cluster_spec.hpp"
-#include "model/model_spec.hpp"
 #include "model/operations.hpp"
 #include "model/parallel_plan.hpp"
-#include "model/profile.hpp"
 #include "model/routing_spec.hpp"
+#include "model/scenario_document.hpp"
 
 namespace moesim {
 
@@ -38,28 +30,12 @@ struct TrainingPhase {
   std::string source;                      // where a stated figure is from
 };
 
-// A changed copy of the scenario, to see what a change does and why.
-struct Variant {
-  std::string name, because;
-  std::vector<std::pair<std::string, JsonNode>> set;
-};
-
-struct Scenario {
-  std::string name, description;
-  std::string
-      hash;  // of the composed document: 16 hexadecimal digits of FNV-1a over its canonical text
-  ModelSpec model;
-  ClusterSpec cluster;
-  Profile profile;
-  std::vector<TrainingPhase> phases;     // the first is the main one: its step is the headline
-  std::vector<std::string> assumptions;  // in the scenario's own words, printed in the report
+struct Scenario : ScenarioBase {
+  std::vector<TrainingPhase> phases;    // the first is the main one: its step is the headline
   std::optional<Operations> operations;  // none: nothing interrupts the run
-  std::vector<Variant> variants;
-  std::uint64_t seed = 1;
 };
 
-// `settings` are further overrides from the command line (pointer, JSON text).
-Scenario read_scenario(const std::filesystem::path& path,
-                       const std::vector<std::pair<std::string, JsonNode>>& settings = {});
+// Refuses a serving scenario, naming what simulates it.
+Scenario read_scenario(const std::filesystem::path& path, const Settings& settings = {});
 
 }  // namespace moesim

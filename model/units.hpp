@@ -57,6 +57,8 @@ using Bandwidth = Quantity<struct DataRateDimension>;
 using FlopRate = Quantity<struct WorkRateDimension>;
 using Dollars = Quantity<struct MoneyDimension>;
 using DollarRate = Quantity<struct MoneyRateDimension>;
+using Power = Quantity<struct PowerDimension>;
+using Energy = Quantity<struct EnergyDimension>;
 
 inline constexpr Seconds s = Seconds::of_base(1), ms = Seconds::of_base(1e-3),
                          us = Seconds::of_base(1e-6), ns = Seconds::of_base(1e-9),
@@ -76,6 +78,8 @@ inline constexpr FlopRate FLOP_per_s = FlopRate::of_base(1), GFLOP_per_s = FlopR
                           PFLOP_per_s = FlopRate::of_base(1e15);
 inline constexpr Dollars USD = Dollars::of_base(1);
 inline constexpr DollarRate USD_per_hour = DollarRate::of_base(1.0 / 3600);
+inline constexpr Power W = Power::of_base(1), kW = Power::of_base(1e3);
+inline constexpr Energy J = Energy::of_base(1);
 
 constexpr Seconds operator/(Bytes b, Bandwidth r) { return (b.in(B) / r.in(B_per_s)) * s; }
 constexpr Seconds operator/(Flop f, FlopRate r) { return (f.in(FLOP) / r.in(FLOP_per_s)) * s; }
@@ -86,6 +90,8 @@ constexpr Flop operator*(FlopRate r, Seconds t) { return (r.in(FLOP_per_s)*t.in(
 constexpr Dollars operator*(DollarRate r, Seconds t) {
   return (r.in(USD_per_hour)*t.in(hour)) * USD;
 }
+
+constexpr Energy operator*(Power p, Seconds t) { return (p.in(W) * t.in(s)) * J; }
 
 // Simulated time: picoseconds in int64, so ties and sums are exact; 106 days fit.
 using Tick = std::int64_t;

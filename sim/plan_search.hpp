@@ -25,8 +25,6 @@
 
 namespace moesim {
 
-using Settings = std::vector<std::pair<std::string, JsonNode>>;
-
 // One choice: its alternatives, each a few fields set together.
 struct SearchAxis {
   struct Alternative {

@@ -19,7 +19,6 @@ struct Options {
   bool variants = false, no_folding = false, explain = false;
 };
 
-using Settings = std::vector<std::pair<std::string, JsonNode>>;
 
 std::vector<VariantResult> run_variants(const fs::path& path,
                                         const Scenario& base,

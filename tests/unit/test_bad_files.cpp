@@ -320,7 +320,7 @@ TEST_CASE("bad input: shipped models and GPUs put where they cannot work", "[bad
   CHECK(
       shipped_refusal(chunk, {{"/model", "\"models/gpt-oss-20b.json\""}}) ==
       "models/gpt-oss-20b.json: /layer_types: gpt-oss-20b alternates windowed attention, which is "
-      "not modelled in training yet");
+      "not modelled in training or serving yet");
   CHECK(shipped_refusal(chunk, {{"/cluster/gpu", "\"gpus/a100-80.json\""}}) ==
         "deepseek-v3-chunk.jsonc: /plan/recipe: \"fp8_block\", but the A100-80GB has no FP8 tensor "
         "cores; expected \"bf16\"");

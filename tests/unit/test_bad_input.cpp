@@ -35,7 +35,7 @@ cluster.json: "levels": 2 => "levels": 2, "tiers": 2
 cluster.json: "price": "f" => "price": "f", "gpus_per_node": "g"
     cluster.json: /sources: unknown key "gpus_per_node"; known: fabric, nic_bandwidth, nic_latency, num_nodes, nvlink_latency, price, prices
 gpu.json: "num_sms": 132 => "num_sms": 132, "l2": "50 MB"
-    gpu.json: unknown key "l2"; known: architecture, hbm, hbm_bandwidth, name, num_sms, nvlink_bandwidth, peak, sources
+    gpu.json: unknown key "l2"; known: architecture, hbm, hbm_bandwidth, max_power, name, num_sms, nvlink_bandwidth, peak, sources
 gpu.json: "bf16": "989 TFLOP/s" => "bf16": "989 TFLOP/s", "fp16": "989 TFLOP/s"
     gpu.json: /peak: unknown key "fp16"; did you mean "bf16"?
 gpu.json: "peak": "e" => "peak": "e", "hmb": "b"
@@ -474,7 +474,7 @@ tiny.json: "_name_or_path": "hub/small" => "layer_types": ["full_attention"]
 tiny.json: "_name_or_path": "hub/small" => "layer_types": ["full_attention", "full_attention", "linear_attention", "full_attention"]
     tiny.json: /layer_types/2: unknown layer type "linear_attention"; known: full_attention, sliding_attention
 tiny.json: "_name_or_path": "hub/small" => "sliding_window": 128, "layer_types": ["full_attention", "full_attention", "sliding_attention", "full_attention"]
-    tiny.json: /layer_types: tiny alternates windowed attention, which is not modelled in training yet
+    tiny.json: /layer_types: tiny alternates windowed attention, which is not modelled in training or serving yet
 tiny.json: "_name_or_path": "hub/small" => "layer_types": ["full_attention", "full_attention", "sliding_attention", "full_attention"]
     tiny.json: missing key "sliding_window"
 )cases");

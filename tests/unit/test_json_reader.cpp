@@ -215,6 +215,7 @@ TEST_CASE("quantities: every unit", "[json_reader]") {
   check({{"1 FLOP/s", 1}, {"1 GFLOP/s", 1e9}, {"989 TFLOP/s", 989e12}, {"1.979 PFLOP/s", 1.979e15}},
         parse_flop_rate,
         1 * FLOP_per_s);
+  check({{"700 W", 700}, {"1.2 kW", 1200}}, parse_power, 1 * W);
   check({{"2 USD/h", 2}, {"0 USD/h", 0}}, parse_dollar_rate, 1 * USD_per_hour);
 }
 
