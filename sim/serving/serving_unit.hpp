@@ -1,14 +1,19 @@
 // One unit of a pool: the engine of its attention ranks. Every rank has its queue, its batch and
-// its KV pages; all ranks step together (experts lie over all of them), so a step is one event of
-// the simulation. Between its steps the unit knows nothing of the cluster around it.
+// its KV pages (sim/serving/rank_engine); all ranks step together (experts lie over all of them), so
+// a step is one event of the simulation. Between its steps the unit knows nothing of the cluster
+// around it.
 //
-// Per-request work happens only when a request is admitted, needs a page, is preempted or leaves: a
-// decode step of a rank costs O(1) however many requests are in its batch. Pages are counted, not
-// listed; who shares which block is the prefix cache's business (sim/serving/prefix_cache).
+// A rank is chosen when a request arrives and kept: in a prefill unit the one with the fewest prompt
+// tokens to compute, elsewhere the one with the fewest requests; with blocks and a prefix cache the
+// one on which the fewest prompt tokens are left before the request's first token. Ties: the lowest
+// rank.
 //
-// Sources: vLLM v1's scheduler (running requests first, then the queue, within a token budget; the
-// last admitted is preempted first), Sarathi-Serve (Agrawal et al. 2024) for chunked prefill, Orca
-// (Yu et al. 2022) and static batches as baselines.
+// A step lasts what the StepClock says, plus EngineSpec::step_overhead, plus the slowest rank's
+// swapping. Tokens are seen at its end. A unit whose requests all wait for cached prefixes from a
+// tier takes empty steps of at most a millisecond, to see what arrives meanwhile.
+//
+// Sources: vLLM v1's scheduler, Sarathi-Serve (Agrawal et al. 2024) for chunked prefill, Orca (Yu et
+// al. 2022) and static batches as baselines.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +27,17 @@
 
 namespace moesim {
 
-// A request on its way through the cluster.
+// A request on its way through the cluster. Whoever carries it between units changes `kv_arrived`
+// and the units in its record, and leaves the rest as it is.
 struct LiveRequest {
   RequestRecord record;
-  std::int32_t generated = 0;      // output tokens that exist
-  bool kv_arrived = false;         // its prompt's KV was computed elsewhere and is here
-  std::int32_t prefill_rank = -1;  // of prefill_unit: holds the pages until they are fetched
+  Tick last_token = 0;            // when the last of `generated` was made
+  std::int32_t generated = 0;     // output tokens that exist
+  std::int32_t covered = 0;       // prompt tokens that were computed or found cached, ever
+  bool kv_arrived = false;        // KV of all but its last token was computed elsewhere and is here
+  std::int32_t prefill_rank = -1, prefill_slot = -1;  // of prefill_unit: holds the pages until they
+                                                      // are fetched
+  std::int32_t decode_rank = -1;  // of decode_unit: where pages are reserved
 };
 
 struct UnitSettings {
@@ -59,7 +69,8 @@ struct UnitCounters {
   std::int64_t most_pages = 0;                  // in use at once on one rank
 };
 
-// What came out of a step.
+// What came out of a step. The records are complete but for the units' numbers; the cluster logs
+// them (the unit logs token gaps only).
 struct StepOutcome {
   std::vector<LiveRequest> prefilled;  // role prefill: first token made, KV waits to be fetched
   std::vector<LiveRequest> finished;   // served, or refused when their turn came
@@ -79,19 +90,21 @@ class ServingUnit {
   void add(const LiveRequest& request, Tick now);
 
   // Forms the next batch and returns when its step ends; nothing when there is nothing to do. A
-  // unit steps one batch at a time: call it when the unit is idle and something was added, and
-  // after each finish_step.
+  // unit steps one batch at a time: call it after each finish_step, and when the unit is not
+  // stepping and a request was added or released or a reservation cancelled.
   std::optional<Tick> start_step(Tick now);
-  StepOutcome finish_step(Tick now);
+  const StepOutcome& finish_step(Tick now);  // valid until the next one
   bool stepping() const;
 
-  // Decode role: pages for the prompt of a request whose KV is about to be fetched; false when a
-  // rank has none free now. The reservation becomes the request's when it is added.
-  bool reserve(const LiveRequest& request);
+  // Decode role: pages and a place in a batch for a request whose KV is about to be fetched; false
+  // when no rank has them now. The reservation becomes the request's when it is added.
+  bool reserve(LiveRequest& request, Tick now);
+  void cancel(LiveRequest& request, Tick now);  // it will not come
   // Prefill role: its KV was fetched; the pages are free (or stay as cached prefix).
-  void release(const LiveRequest& request);
+  void release(const LiveRequest& request, Tick now);
 
-  // The unit is lost: its requests, those running included, with nothing of their KV left.
+  // The unit is lost: its requests, those running included, with nothing of their KV left. KV that
+  // was waiting to be fetched and reservations are lost too: neither release nor cancel them.
   std::vector<LiveRequest> fail(Tick now);
 
   // For routers and scalers.
@@ -100,9 +113,12 @@ class ServingUnit {
   std::int64_t outstanding_tokens() const;  // prompt tokens not computed yet
   std::int64_t pages_in_use() const;        // all ranks
   std::int64_t pages() const;
-  std::int64_t cached_prefix_tokens(const Request& request) const;  // best rank's match
+  std::int64_t cached_prefix_tokens(const Request& request) const;  // best rank's match, HBM or tier
   bool idle() const { return num_waiting() + num_running() == 0 && !stepping(); }
+  // Time integrals in it are up to the last call that had a time.
   const UnitCounters& counters() const;
+  // Recounts everything the slow way (ENSURE): for tests, and each 4096 steps of debug builds.
+  void check() const;
 
  private:
   struct Impl;
