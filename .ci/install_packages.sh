@@ -6,7 +6,8 @@
 install_packages() {
   command -v dpkg-query >/dev/null || return 0
   local missing=() package
-  for package in g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libcli11-dev catch2; do
+  for package in g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libcli11-dev catch2 \
+    zlib1g-dev libzstd-dev; do
     if [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
       missing+=("$package")
     fi

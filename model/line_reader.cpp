@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 #include "model/errors.hpp"
 #include "model/json_message.hpp"
@@ -34,7 +35,10 @@ std::string read_bytes(const std::filesystem::path& path) {
 }
 
 LineReader::LineReader(const std::filesystem::path& path)
-    : file_(one_line(path.string())), text_(read_bytes(path)) {
+    : LineReader(path, read_bytes(path)) {}
+
+LineReader::LineReader(const std::filesystem::path& path, std::string text)
+    : file_(one_line(path.string())), text_(std::move(text)) {
   if (text_.empty()) throw InputError(file_, "is empty");
 }
 

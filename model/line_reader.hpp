@@ -16,6 +16,7 @@ std::string read_bytes(const std::filesystem::path& path);
 class LineReader {
  public:
   explicit LineReader(const std::filesystem::path& path);  // refuses an empty file too
+  LineReader(const std::filesystem::path& path, std::string text);  // what the file holds, unpacked
 
   bool next();                                 // to the next line; false at the end of the file
   std::int64_t line() const { return line_; }  // from 1
@@ -26,6 +27,7 @@ class LineReader {
   void expect(std::string_view text);  // the same, refusing anything else
   std::int64_t count();                // steps over digits, refusing anything else
   void expect_end();                   // refuses what is left of the line
+  std::string_view rest() const { return std::string_view(text_).substr(at_, end_ - at_); }
 
   const std::string& file() const { return file_; }  // as messages name it
   [[noreturn]] void fail(const std::string& problem) const;

@@ -23,13 +23,20 @@ struct Request {
   // blocks this is 0 and the prefix cache decides.
   std::int32_t stated_cached_tokens = 0;
   // Identities of the input's blocks in order: equal identity means equal tokens and equal
-  // predecessors. Valid while the source lives.
+  // predecessors. The last block may be partly filled. Valid until finished() was called for the
+  // request (a session grows its list for the next turn).
   std::span<const std::uint32_t> blocks;
 };
 
-// What a source left out or changed, for the report: never silent.
+// What a source left out or changed, for the report: never silent. Handed out are
+// read - outside_window - zero_dropped - too_long.
 struct RequestCounts {
-  std::int64_t read = 0, outside_window = 0, too_long = 0, truncated = 0;
+  std::int64_t read = 0;  // rows of a trace, its copies and repetitions included, or drawn
+  std::int64_t outside_window = 0;
+  std::int64_t zero_dropped = 0;  // without input or output tokens: left out
+  std::int64_t zero_to_one = 0;   // the same, served with one token instead
+  std::int64_t too_long = 0;      // left out; of sessions: turns not asked
+  std::int64_t truncated = 0;     // their input was cut
 };
 
 class RequestSource {
@@ -39,7 +46,8 @@ class RequestSource {
   // running is done. Never before the time given to `finished`.
   virtual std::optional<Tick> next_arrival() = 0;
   virtual Request take() = 0;  // that request
-  // A request has left, served or rejected, at `when`: may cause arrivals at or after it.
+  // A request has left, served or rejected, at `when`: may cause arrivals at or after it. Every
+  // request taken has to come back here once, in order of `when`.
   virtual void finished(const Request& request, Tick when) {
     (void)request;
     (void)when;
