@@ -1,0 +1,64 @@
+// From what a rank has in its batch to the parts of its step, evaluated directly or looked up.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sim/serving/serving_costs.hpp"
+#include "sim/serving/step_parts.hpp"
+#include "sim/serving/step_time.hpp"
+#include "sim/serving/time_grid.hpp"
+
+namespace moesim {
+
+// What the time of a rank depends on. Means over requests; halves of a batch need not be whole.
+struct BatchShape {
+  double tokens = 0;                                // in matrix products
+  double decode_requests = 0, decode_context = 0;   // cached tokens of a request
+  double prefill_requests = 0, prefill_tokens = 0;  // of all requests together
+  double prefill_context = 0, prefill_pairs = 0;    // of all
+  std::int64_t query_tokens = 1;                    // of a decoding request
+  double head_rows() const {
+    return prefill_requests + decode_requests * static_cast<double>(query_tokens);
+  }
+};
+BatchShape whole_batch(const RankBatch& batch, std::int64_t query_tokens);
+// Requests are shared out; a prompt on its own is cut in the middle.
+BatchShape half_batch(const RankBatch& batch, std::int64_t query_tokens);
+// One token of every decoding request: a later pass of the draft module.
+BatchShape draft_batch(const RankBatch& batch);
+
+RankParts<PieceCost> evaluate(const ServingCosts& costs,
+                              const BatchShape& batch,
+                              StepSetting setting);
+ExpertParts in_seconds(const ServingCosts::ExpertCosts& experts,
+                       const ServingCosts::SendCosts& sends);
+
+// The same from tables.
+class StepTables {
+ public:
+  StepTables(const ServingCosts& costs, StepSetting setting, int num_threads);
+
+  RankParts<double> parts(const BatchShape& batch) const;
+  ExpertParts experts(double mean_tokens, double most_tokens) const;
+
+  // Seconds of decode attention and of what grows with tokens, for ranking.
+  double decode_weight(double requests, double context) const;
+
+ private:
+  enum Column : std::size_t { prepare, output, gate, absorb, shared, dense, embedding, draft_input };
+  static constexpr std::size_t kColumns = draft_input + 1;
+  double prefill_core(const BatchShape& batch) const;
+
+  std::int64_t query_tokens_;
+  bool shared_experts_;  // experts lie on every rank: their time follows its own tokens
+  TimeTable<kColumns> tokens_;
+  TimeTable<1> head_, expand_;
+  TimePlane decode_, decode_one_;  // (requests, cached tokens of one), with all query tokens and one
+  GridAxis prefill_requests_;
+  std::vector<TimePlane> prefill_;  // seconds a pair, by requests: (tokens, cached) of one
+  TimeTable<5> experts_;            // experts, receive, hand_back, dispatch, combine
+  TimeTable<4> sends_;              // send, reduce, dispatch, combine
+};
+
+}  // namespace moesim
