@@ -92,7 +92,9 @@ UnitFailures read_unit_failures(const JsonNode& node, std::int64_t max_units) {
     reader.fail("missing key \"mean_between\" or \"stated\": when units fail");
   if (reader.has("mean_between"))
     failures.mean_between = positive_seconds(reader, "mean_between");
-  failures.repair = positive_seconds(reader, "repair");
+  // By chance all units fail in the end: without repair none would be left.
+  if (reader.has("repair") || reader.has("mean_between"))
+    failures.repair = positive_seconds(reader, "repair");
   if (const JsonNode* stated = reader.optional("stated")) {
     if (stated->kind != JsonNode::Kind::array)
       reader.fail("stated", "expected an array of outages, found " + stated->describe());

@@ -5,7 +5,8 @@
 namespace moesim {
 namespace {
 
-constexpr std::int64_t kMostPools = 64;
+// Records of requests have 16 bits for a unit.
+constexpr std::int64_t kMostPools = 64, kMostUnits = 32767;
 
 std::string text(std::int64_t count) { return std::to_string(count); }
 
@@ -48,10 +49,11 @@ void check_gpus(const ObjectReader& reader,
                 const JsonNode& pools,
                 const ServingSpec& spec,
                 const ClusterSpec& cluster) {
-  std::int64_t together = 0;
+  std::int64_t together = 0, units = 0;
   std::string sum;
   for (std::size_t i = 0; i < spec.pools.size(); ++i) {
     const PoolSpec& pool = spec.pools[i];
+    units += pool.scaler.max_units;
     if (!ObjectReader(pools.items[i]).has("cluster")) {
       together += most_gpus(pool);
       sum += (sum.empty() ? "" : " + ") + arithmetic(pool);
@@ -61,6 +63,9 @@ void check_gpus(const ObjectReader& reader,
                            " GPUs, but its cluster has " + size_of(pool.cluster));
     }
   }
+  if (units > kMostUnits)
+    reader.fail("pools",
+                "expected at most " + text(kMostUnits) + " units, found " + text(units));
   if (together > cluster.num_gpus())
     reader.fail(
         "pools",

@@ -106,8 +106,7 @@ struct ScalerSpec {
   ScalerKind kind = ScalerKind::none;
   std::int64_t min_units = 1, max_units = 1;
   Seconds start_up, interval;  // from the decision to the first request served; between decisions
-  double target = 0.8;         // of a unit's capacity: requests in it over what it can hold
-                               // (decode), or tokens waiting over what it prefills in `interval`
+  double target = 0.8;         // how full a unit should be (sim/serving/scaler)
   struct Change {
     Seconds at;  // since the start of the simulation
     std::int64_t units = 0;
@@ -116,12 +115,13 @@ struct ScalerSpec {
   Seconds horizon;               // predictive: the load is extrapolated so far
 };
 
-// Units lost by chance or at stated times.
+// Units lost by chance (exponential times between failures) or at stated times.
 struct UnitFailures {
-  Seconds mean_between, repair;  // of one unit; zero mean: none by chance
+  Seconds mean_between;           // of one unit that is up; zero: none by chance
+  std::optional<Seconds> repair;  // from the failure to the first request served; absent: never
   struct Outage {
     Seconds at;
-    std::int64_t unit = 0;
+    std::int64_t unit = 0;  // of the pool
   };
   std::vector<Outage> stated;
 };

@@ -93,7 +93,7 @@ class ServingUnit {
   // unit steps one batch at a time: call it after each finish_step, and when the unit is not
   // stepping and a request was added or released or a reservation cancelled.
   std::optional<Tick> start_step(Tick now);
-  const StepOutcome& finish_step(Tick now);  // valid until the next one
+  const StepOutcome& finish_step(Tick now);  // valid until the next start_step
   bool stepping() const;
 
   // Decode role: pages and a place in a batch for a request whose KV is about to be fetched; false

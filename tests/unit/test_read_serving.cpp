@@ -176,6 +176,11 @@ TEST_CASE("bad serving: pools", "[serving]") {
   check_colocated(R"("units": 2)",
                   R"("units": 0)",
                   "/pools/0/units: expected an integer from 1 to 1000000, found 0");
+  CHECK(read(edited(kDisaggregated,
+                    R"("mean_between": "1000 h", "repair": "1 h", "stated")",
+                    R"("stated")"))
+            .pools[1]
+            .failures.repair == std::nullopt);
   check_colocated(R"("units": 2,)", "", R"(/pools/0: missing key "units")");
   check_colocated(R"("units": 2)",
                   R"("units": 257)",
@@ -394,8 +399,8 @@ TEST_CASE("bad serving: scalers and failures", "[serving]") {
   check_disaggregated(R"("mean_between": "1000 h")",
                       R"("mean_between": "0 h")",
                       R"(/pools/1/failures/mean_between: expected a time above zero, found "0 h")");
-  check_disaggregated(R"("repair": "1 h", "stated")",
-                      R"("stated")",
+  check_disaggregated(R"("repair": "1 h", )",
+                      "",
                       R"(/pools/1/failures: missing key "repair")");
   check_disaggregated(
       R"("mean_between": "1000 h", "repair": "1 h", "stated": [{"at": "2 h", "unit": 7}])",
