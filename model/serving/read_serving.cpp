@@ -29,14 +29,28 @@ void check_roles(const ObjectReader& reader, const ServingSpec& spec) {
     reader.fail("pools", "a decode pool without a prefill pool: nobody computes prompts");
 }
 
-// GPUs that a pool has at most, scaled up.
+// A unit smaller than a node lies in one; what of a node is too small for another one is left over.
+std::int64_t units_per_node(const PoolSpec& pool) {
+  return pool.cluster.gpus_per_node / pool.plan.num_gpus();
+}
+bool divides_node(const PoolSpec& pool) {
+  return pool.plan.num_gpus() >= pool.cluster.gpus_per_node ||
+         pool.cluster.gpus_per_node % pool.plan.num_gpus() == 0;
+}
+
+// GPUs that a pool has at most, scaled up, with those left over.
 std::int64_t most_gpus(const PoolSpec& pool) {
-  return pool.scaler.max_units * pool.plan.num_gpus();
+  if (divides_node(pool)) return pool.scaler.max_units * pool.plan.num_gpus();
+  return ceil_div(pool.scaler.max_units, units_per_node(pool)) * pool.cluster.gpus_per_node;
 }
 
 std::string arithmetic(const PoolSpec& pool) {
   return one_line(pool.name) + " " + text(pool.scaler.max_units) + " units x tp " +
-         text(pool.plan.tp) + " x dp " + text(pool.plan.dp);
+         text(pool.plan.tp) + " x dp " + text(pool.plan.dp) +
+         (divides_node(pool)
+              ? ""
+              : " (" + text(units_per_node(pool)) + " on a node of " +
+                    text(pool.cluster.gpus_per_node) + ")");
 }
 
 std::string size_of(const ClusterSpec& cluster) {

@@ -26,9 +26,6 @@ void check_degrees(const ObjectReader& reader,
   if (gpus > cluster.gpus_per_node && gpus % cluster.gpus_per_node != 0)
     reader.fail(product + " GPUs are more than one node of " + text(cluster.gpus_per_node) +
                 " but not whole nodes");
-  if (gpus < cluster.gpus_per_node && cluster.gpus_per_node % gpus != 0)
-    reader.fail(product + " GPUs do not divide a node of " + text(cluster.gpus_per_node) +
-                ": a unit would lie across two nodes");
 }
 
 // What is cut over the tensor-parallel ranks.

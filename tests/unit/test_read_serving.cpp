@@ -209,10 +209,12 @@ TEST_CASE("bad serving: a unit's degrees", "[serving]") {
                   R"("ep": 16)",
                   "/pools/0/unit/ep: is 16; expected tp 8 x dp 1 = 8 (experts over all GPUs of the "
                   "unit) or 1 (every attention rank holds all)");
-  check_colocated(R"("tp": 8, "dp": 1, "ep": 8)",
-                  R"("tp": 3, "dp": 1, "ep": 3)",
-                  "/pools/0/unit: tp 3 x dp 1 = 3 GPUs do not divide a node of 8: a unit would lie "
-                  "across two nodes");
+  check_colocated(R"("units": 2,
+     "unit": {"tp": 8, "dp": 1, "ep": 8,)",
+                  R"("units": 513,
+     "unit": {"tp": 1, "dp": 3, "ep": 1,)",
+                  "/pools: all 513 units x tp 1 x dp 3 (2 on a node of 8) = 2056 GPUs, but the "
+                  "cluster has 256 nodes x 8 GPUs = 2048");
   check_colocated(R"("tp": 8, "dp": 1, "ep": 8)",
                   R"("tp": 1, "dp": 12, "ep": 12)",
                   "/pools/0/unit: tp 1 x dp 12 = 12 GPUs are more than one node of 8 but not whole "
