@@ -15,13 +15,14 @@ constexpr Tick kHour = 3'600'000'000'000'000;
 constexpr int kHoursPerDay = 24;
 // Of the cosine and of straight lines: in 1/60 h the rate hardly changes, so nearly every candidate
 // is an arrival. Thinning makes the process exact whatever the width.
-constexpr Tick kPiece = kHour / 60;
+constexpr Tick kPiecesPerHour = 60;
 
 }  // namespace
 
 ArrivalProcess::ArrivalProcess(const ArrivalSpec& spec, std::uint64_t seed)
     : spec_(spec), random_(seed, kArrivalStream) {
-  ENSURE(spec.kind != ArrivalKind::closed_loop);
+  ENSURE(spec.kind != ArrivalKind::closed_loop && spec.compression >= 1);
+  hour_ = static_cast<Tick>(static_cast<double>(kHour) / spec.compression);
   if (spec.rate_per_s > 0) mean_gap_s_ = 1 / spec.rate_per_s;
   if (spec.kind == ArrivalKind::gamma) shape_ = 1 / (spec.cv * spec.cv);
   if (spec.kind == ArrivalKind::mmpp) {
@@ -87,7 +88,7 @@ Tick ArrivalProcess::next_mmpp() {
 }
 
 double ArrivalProcess::rate_at(Tick time) const {
-  const double hours = static_cast<double>(time) / static_cast<double>(kHour) + spec_.start_hour;
+  const double hours = static_cast<double>(time) / static_cast<double>(hour_) + spec_.start_hour;
   if (spec_.hourly_rates_per_s.empty()) {
     return spec_.rate_per_s * (1 + spec_.swing * std::cos(2 * std::numbers::pi / kHoursPerDay *
                                                           (hours - spec_.peak_hour)));
@@ -104,9 +105,9 @@ double ArrivalProcess::rate_at(Tick time) const {
 // hour; the cosine's extremes may lie inside, so its ends are widened by the most that it can
 // bulge.
 void ArrivalProcess::enter_piece() {
-  const auto offset = static_cast<Tick>(spec_.start_hour * static_cast<double>(kHour));
+  const auto offset = static_cast<Tick>(spec_.start_hour * static_cast<double>(hour_));
   const bool is_cosine = spec_.hourly_rates_per_s.empty();
-  const Tick width = is_cosine || spec_.is_linear ? kPiece : kHour;
+  const Tick width = is_cosine || spec_.is_linear ? hour_ / kPiecesPerHour : hour_;
   const Tick begin = now_;
   until_ = std::min(kLastArrival, ((begin + offset) / width + 1) * width - offset);
   if (!is_cosine && !spec_.is_linear) {
@@ -116,7 +117,7 @@ void ArrivalProcess::enter_piece() {
   const double a = rate_at(begin), b = rate_at(until_);
   // |second derivative| x width^2 / 8.
   const double angle = 2 * std::numbers::pi / kHoursPerDay * static_cast<double>(until_ - begin) /
-                       static_cast<double>(kHour);
+                       static_cast<double>(hour_);
   const double bulge = is_cosine ? spec_.rate_per_s * spec_.swing * angle * angle / 8 : 0;
   least_ = std::max(0.0, std::min(a, b) - bulge);
   most_ = std::max(a, b) + bulge;

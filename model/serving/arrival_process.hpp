@@ -10,6 +10,8 @@ namespace moesim {
 
 // Arrivals beyond are not generated: simulated time ends at 106 days.
 inline constexpr Tick kLastArrival = 9'000'000'000'000'000'000;
+// `a` + `b`, at most kLastArrival; neither is negative or beyond it.
+constexpr Tick later(Tick a, Tick b) { return b < kLastArrival - a ? a + b : kLastArrival; }
 
 class ArrivalProcess {
  public:
@@ -34,7 +36,7 @@ class ArrivalProcess {
   // mmpp: the state, until when. Diurnal: between piece_begin_ and until_ the rate is within
   // [least_, most_].
   std::size_t state_ = 0;
-  Tick until_ = 0;
+  Tick until_ = 0, hour_ = 0;
   double least_ = 0, most_ = 0;
 };
 

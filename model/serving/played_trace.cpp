@@ -31,8 +31,7 @@ Tick scaled(Tick time, double factor) {
 PlayedTrace::PlayedTrace(const TraceUse& use, std::uint64_t seed) : use_(use) {
   const RequestTrace& trace = *use.trace;
   const Tick begin = use.window_start ? to_tick(*use.window_start) : 0;
-  const Tick end = use.window_duration ? begin + to_tick(*use.window_duration)
-                                       : std::numeric_limits<Tick>::max();
+  const Tick end = use.window_duration ? later(begin, to_tick(*use.window_duration)) : kLastArrival;
   std::vector<bool> is_open(static_cast<std::size_t>(trace.num_sessions), false);
   for (const TraceRow& row : trace.rows) {
     // Turns that wait are in the window when the session's first one is.
@@ -59,7 +58,11 @@ PlayedTrace::PlayedTrace(const TraceUse& use, std::uint64_t seed) : use_(use) {
     // The last gap is not in the trace: as long as the mean one.
     const auto last = static_cast<std::size_t>(num_timed_ - 1);
     const Tick span = rows_[last].row.arrival - rows_.front().row.arrival;
-    period_ = span + span / std::max<std::int64_t>(1, num_timed_ - 1);
+    period_ = later(span, span / std::max<std::int64_t>(1, num_timed_ - 1));
+  }
+  if (use.repeat > 1 && period_ == 0 && trace.has_times) {
+    throw InputError(trace.file,
+                     "all requests arrive at once; to repeat them, the window needs a duration");
   }
   if (use.rate_scale != 1) make_copies(seed);
   if (use.jitter > 0 * s) spread(seed);
@@ -72,7 +75,7 @@ void PlayedTrace::spread(std::uint64_t seed) {
   for (Row& row : rows_) {
     if (row.row.waits) continue;
     Tick& arrival = row.row.arrival;
-    arrival += static_cast<Tick>(random.uniform() * use_.jitter.in(ps));
+    arrival = later(arrival, static_cast<Tick>(random.uniform() * use_.jitter.in(ps)));
     if (use_.repeat > 1 && period_ > 0) arrival = first + (arrival - first) % period_;
   }
   std::stable_sort(rows_.begin(), rows_.end(), is_earlier);

@@ -105,6 +105,8 @@ KvSpec read_kv(const JsonNode& node, const EngineSpec& engine) {
   kv.page_tokens = reader.integer("page_tokens", 1, 1 << 20);
   kv.bytes_per_element = read_cache_bytes(reader);
   kv.memory_fraction = reader.number_or("memory_fraction", 0.01, 1, kv.memory_fraction);
+  if (reader.has("memory_fraction_of"))
+    kv.fraction_is_static = reader.choice("memory_fraction_of", {"all", "static"}) == "static";
   if (reader.has("pages")) kv.pages = reader.integer("pages", 1, std::int64_t{1} << 40);
   // Not needed for the number of pages when that is given.
   if (!kv.pages || reader.has("framework")) kv.framework = reader.bytes("framework");
@@ -120,7 +122,8 @@ KvSpec read_kv(const JsonNode& node, const EngineSpec& engine) {
                   "not \"swap\"");
   }
   if (engine.preemption == Preemption::swap && kv.tiers.empty())
-    reader.fail("tiers", "expected a tier that \"preemption\": \"swap\" moves pages to, found none");
+    reader.fail("tiers",
+                "expected a tier that \"preemption\": \"swap\" moves pages to, found none");
   if (kv.pages && *kv.pages * kv.page_tokens < engine.max_context_tokens)
     reader.fail("pages",
                 text(*kv.pages) + " pages x " + text(kv.page_tokens) +

@@ -74,8 +74,7 @@ ScalerSpec read_scaler(const JsonNode* node, const ObjectReader& pool, std::int6
       scaler.interval = positive_seconds(reader, "interval");
       scaler.target = reader.number_or("target", 0.01, 1, scaler.target);
     }
-    if (scaler.kind == ScalerKind::predictive)
-      scaler.horizon = positive_seconds(reader, "horizon");
+    if (scaler.kind == ScalerKind::predictive) scaler.horizon = positive_seconds(reader, "horizon");
   }
   reader.finish();
   if (units < scaler.min_units || units > scaler.max_units)
@@ -90,8 +89,7 @@ UnitFailures read_unit_failures(const JsonNode& node, std::int64_t max_units) {
   UnitFailures failures;
   if (!reader.has("mean_between") && !reader.has("stated"))
     reader.fail("missing key \"mean_between\" or \"stated\": when units fail");
-  if (reader.has("mean_between"))
-    failures.mean_between = positive_seconds(reader, "mean_between");
+  if (reader.has("mean_between")) failures.mean_between = positive_seconds(reader, "mean_between");
   // By chance all units fail in the end: without repair none would be left.
   if (reader.has("repair") || reader.has("mean_between"))
     failures.repair = positive_seconds(reader, "repair");
@@ -160,8 +158,7 @@ PoolSpec read_pool(const JsonNode& node,
                                                    : std::vector<double>());
   pool.kv = read_kv(kv, pool.engine);
   pool.scaler = read_scaler(scaler, reader, pool.units);
-  if (failures != nullptr)
-    pool.failures = read_unit_failures(*failures, pool.scaler.max_units);
+  if (failures != nullptr) pool.failures = read_unit_failures(*failures, pool.scaler.max_units);
   if (tiers != nullptr) pool.expert_tiers = read_expert_tiers(*tiers, model, pool.cluster);
   return pool;
 }

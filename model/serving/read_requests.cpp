@@ -283,7 +283,6 @@ void check_trace_use(const ObjectReader& reader, const RequestSpec& spec) {
 }
 
 void check_drawn(const ObjectReader& reader, const RequestSpec& spec) {
-  if (!spec.arrivals) reader.fail("expected \"arrivals\" or \"trace\"");
   if (!spec.num_requests && !spec.duration) {
     reader.fail("expected \"num_requests\", \"duration\" or both: drawn requests have no end");
   }
@@ -307,6 +306,9 @@ void check_drawn(const ObjectReader& reader, const RequestSpec& spec) {
 RequestSpec read_requests(const JsonNode& node, const std::filesystem::path& folder) {
   ObjectReader reader(node);
   RequestSpec spec;
+  if (!reader.has("arrivals") && !reader.has("trace")) {
+    reader.fail("expected \"arrivals\", \"trace\" or both");
+  }
   if (const JsonNode* const arrivals = reader.optional("arrivals")) {
     spec.arrivals = read_arrivals(*arrivals);
   }

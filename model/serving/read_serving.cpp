@@ -17,8 +17,7 @@ bool has_role(const ServingSpec& spec, PoolRole role) {
 
 void check_roles(const ObjectReader& reader, const ServingSpec& spec) {
   const bool colocated = has_role(spec, PoolRole::colocated),
-             prefill = has_role(spec, PoolRole::prefill),
-             decode = has_role(spec, PoolRole::decode);
+             prefill = has_role(spec, PoolRole::prefill), decode = has_role(spec, PoolRole::decode);
   if (colocated && (prefill || decode))
     reader.fail("pools",
                 std::string("a colocated pool beside a ") + (prefill ? "prefill" : "decode") +
@@ -78,12 +77,10 @@ void check_gpus(const ObjectReader& reader,
     }
   }
   if (units > kMostUnits)
-    reader.fail("pools",
-                "expected at most " + text(kMostUnits) + " units, found " + text(units));
+    reader.fail("pools", "expected at most " + text(kMostUnits) + " units, found " + text(units));
   if (together > cluster.num_gpus())
-    reader.fail(
-        "pools",
-        sum + " = " + text(together) + " GPUs, but the cluster has " + size_of(cluster));
+    reader.fail("pools",
+                sum + " = " + text(together) + " GPUs, but the cluster has " + size_of(cluster));
 }
 
 }  // namespace
@@ -102,9 +99,9 @@ ServingSpec read_serving(const JsonNode& node,
                 "expected an array of pools, found " +
                     (pools.kind == JsonNode::Kind::array ? "an empty one" : pools.describe()));
   if (std::ssize(pools.items) > kMostPools)
-    reader.fail("pools",
-                "expected at most " + text(kMostPools) + " pools, found " +
-                    text(std::ssize(pools.items)));
+    reader.fail(
+        "pools",
+        "expected at most " + text(kMostPools) + " pools, found " + text(std::ssize(pools.items)));
   spec.router = read_named_or(reader, "router", kRouterNames, spec.router);
   spec.max_waiting = reader.integer_or("max_waiting", 0, std::int64_t{1} << 40, 0);
   reader.optional("transfer_latency");  // read once the roles are

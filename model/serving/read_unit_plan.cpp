@@ -13,8 +13,7 @@ void check_degrees(const ObjectReader& reader,
                    const ModelSpec& model,
                    const ClusterSpec& cluster) {
   const std::int64_t gpus = plan.num_gpus();
-  const std::string product =
-      "tp " + text(plan.tp) + " x dp " + text(plan.dp) + " = " + text(gpus);
+  const std::string product = "tp " + text(plan.tp) + " x dp " + text(plan.dp) + " = " + text(gpus);
   if (plan.ep != 1 && !model.moe)
     reader.fail(
         "ep",
@@ -41,8 +40,8 @@ void check_widths(const ObjectReader& reader, const UnitPlan& plan, const ModelS
                     " key-value heads of " + name + ": neither divides the other");
   auto check = [&](std::int64_t width, const char* what) {
     if (width % plan.tp != 0)
-      reader.fail("tp",
-                  text(plan.tp) + " does not divide " + what + " of " + text(width) + " of " + name);
+      reader.fail(
+          "tp", text(plan.tp) + " does not divide " + what + " of " + text(width) + " of " + name);
   };
   if (!model.moe || model.num_moe_layers() < model.num_layers)
     check(model.dense_intermediate, "the feed-forward width");
@@ -56,9 +55,9 @@ void check_gpu(const ObjectReader& reader,
                PoolRole role,
                const ClusterSpec& cluster) {
   if (plan.comm_sms >= cluster.gpu.num_sms)
-    reader.fail("comm_sms",
-                text(plan.comm_sms) + " leaves no SM of " + text(cluster.gpu.num_sms) +
-                    " for compute");
+    reader.fail(
+        "comm_sms",
+        text(plan.comm_sms) + " leaves no SM of " + text(cluster.gpu.num_sms) + " for compute");
   const bool prefills_normally =
                  role != PoolRole::decode && plan.prefill_exchange == Exchange::normal,
              decodes_normally =

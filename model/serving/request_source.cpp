@@ -181,7 +181,7 @@ class TraceSource final : public RequestSource {
   void release(std::int64_t index, std::int64_t repetition, Tick when) {
     while (index >= 0) {
       const PlayedTrace::Row& row = trace_.rows()[static_cast<std::size_t>(index)];
-      when += row.row.arrival;
+      when = later(when, row.row.arrival);
       Request request;
       if (when >= end_) return;
       const Found found = bodies_.row(index, repetition, request);
@@ -204,11 +204,15 @@ class TraceSource final : public RequestSource {
       }
       if (repetition_ >= trace_.repetitions()) return;
       const PlayedTrace::Row& row = trace_.rows()[static_cast<std::size_t>(at_)];
-      const Tick arrival = row.row.arrival + repetition_ * trace_.period();
-      if (arrival >= end_) {
+      // Before it is multiplied out: a repetition past the end of time has no arrival.
+      const bool is_past = row.row.arrival >= end_ ||
+                           (repetition_ > 0 &&
+                            trace_.period() >= (end_ - row.row.arrival + repetition_ - 1) / repetition_);
+      if (is_past) {
         repetition_ = trace_.repetitions();
         return;
       }
+      const Tick arrival = row.row.arrival + repetition_ * trace_.period();
       next_index_ = at_++;
       next_repetition_ = repetition_;
       const Found found = bodies_.row(next_index_, repetition_, next_);
@@ -234,6 +238,12 @@ class TraceSource final : public RequestSource {
 };
 
 }  // namespace
+
+bool waits_for_answers(const RequestSpec& spec) {
+  const bool by_process = spec.arrivals && (spec.arrivals->kind == ArrivalKind::closed_loop ||
+                                                spec.arrivals->kind == ArrivalKind::sessions);
+  return by_process || (spec.trace && spec.trace->trace->has_waits);
+}
 
 std::unique_ptr<RequestSource> make_source(const RequestSpec& spec, std::uint64_t seed) {
   ENSURE(spec.arrivals || spec.trace);

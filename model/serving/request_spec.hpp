@@ -112,6 +112,7 @@ struct ArrivalSpec {
   std::vector<double> hourly_rates_per_s;
   bool is_linear = false;
   double swing = 0, peak_hour = 0, start_hour = 0;
+  double compression = 1;  // hours of the day pass so many times as fast
   std::int64_t concurrency = 0;  // closed loop
   Seconds think_time;            // closed loop, sessions
   LengthSpec turns;              // sessions, from here on
@@ -164,6 +165,9 @@ struct RequestSpec {
 
 // `folder` is where relative file names start. Reads the trace too.
 RequestSpec read_requests(const JsonNode& node, const std::filesystem::path& folder);
+
+// Whether some requests come only when others are answered.
+bool waits_for_answers(const RequestSpec& spec);
 
 std::unique_ptr<RequestSource> make_source(const RequestSpec& spec, std::uint64_t seed);
 

@@ -43,14 +43,18 @@ class GpuMemory {
         (moe_layers_ * d(gate_parameters(m_)) + d(m_.num_layers * layer_norm_parameters(m_))) *
             kBf16);
     if (m_.moe) {
-      add("routed_experts_bytes", "routed experts", moe_layers_ * routed_experts());
+      const double all = moe_layers_ * routed_experts();
+      add("routed_experts_bytes",
+          "routed experts",
+          pool_.expert_tiers ? std::min(all, pool_.expert_tiers->hbm.in(B)) : all);
       add("shared_experts_bytes", "shared experts", moe_layers_ * shared_experts());
     }
     if (drafts_) add("mtp_bytes", "MTP modules", d(m_.num_mtp_modules) * mtp_module());
+    const Bytes weights = result_.total();
     add("activation_bytes", "activations of the largest step", activations());
     if (exchanges()) add("exchange_bytes", "exchange buffers", exchange_buffers());
     result_.lines.push_back({"framework_bytes", "framework", pool_.kv.framework});
-    add_pages();
+    add_pages(result_.total() - weights);
     return std::move(result_);
   }
 
@@ -75,10 +79,9 @@ class GpuMemory {
            d(a.kv_lora_rank * (a.qk_nope_head_dim + a.v_head_dim)) * kBf16;
   }
   double routed_experts() const {  // of a layer
-    const double slots = exchanges()
-                             ? d(m_.moe->num_experts + plan_.placement.redundant_experts) /
-                                   d(plan_.ep)
-                             : d(m_.moe->num_experts) / tp_;
+    const double slots =
+        exchanges() ? d(m_.moe->num_experts + plan_.placement.redundant_experts) / d(plan_.ep)
+                    : d(m_.moe->num_experts) / tp_;
     return slots * d(expert_parameters(m_)) * bytes_per_weight(plan_.expert_weights);
   }
   double shared_experts() const {  // of a layer
@@ -128,9 +131,8 @@ class GpuMemory {
     if (m_.latent) {
       const LatentAttention& a = *m_.latent;
       per_token += d(a.q_lora_rank + a.kv_lora_rank + a.qk_rope_head_dim);
-      per_token +=
-          prompts ? heads * (d(a.qk_nope_head_dim + a.v_head_dim) + d(m_.head_dim))
-                  : heads * d(2 * a.kv_lora_rank + a.qk_rope_head_dim);
+      per_token += prompts ? heads * (d(a.qk_nope_head_dim + a.v_head_dim) + d(m_.head_dim))
+                           : heads * d(2 * a.kv_lora_rank + a.qk_rope_head_dim);
     } else {
       per_token += 2 * std::ceil(d(m_.num_kv_heads) / tp_) * d(m_.head_dim);
     }
@@ -187,19 +189,26 @@ class GpuMemory {
     return bytes;
   }
 
-  void add_pages() {
+  // `rest`: what the fraction leaves out where it is for weights and pages only.
+  void add_pages(Bytes rest) {
     result_.budget = pool_.kv.memory_fraction * pool_.cluster.gpu.hbm;
     result_.kv_per_token = kv_bytes_per_token(m_, pool_);
     result_.page_tokens = pool_.kv.page_tokens;
     result_.page = d(pool_.kv.page_tokens) * result_.kv_per_token;
-    const Bytes left = result_.budget - result_.total();
+    Bytes within = result_.total();  // beside pages, under the fraction
+    bool rest_fits = true;
+    if (pool_.kv.fraction_is_static) {
+      within -= rest;
+      rest_fits = rest <= pool_.cluster.gpu.hbm - result_.budget;
+    }
+    const Bytes left = result_.budget - within;
     const auto possible =
         left > Bytes() ? static_cast<std::int64_t>(std::floor(left / result_.page)) : 0;
     result_.pages = pool_.kv.pages.value_or(possible);
     // The tokens of a prompt step are all cached while it runs.
     if (prefills()) result_.least_pages = ceil_div(prompt_tokens(), pool_.kv.page_tokens);
     result_.least_pages = std::max<std::int64_t>(1, result_.least_pages);
-    result_.fits = result_.pages <= possible && result_.pages >= result_.least_pages;
+    result_.fits = rest_fits && result_.pages <= possible && result_.pages >= result_.least_pages;
     result_.lines.push_back({"kv_pages_bytes", "KV pages", d(result_.pages) * result_.page});
   }
 

@@ -1,8 +1,8 @@
 // What a GPU of a serving unit holds, line by line, and what is left of it for KV pages.
 //
 //   weights      by part and precision (UnitPlan). Embedding, head, gate and norms are BF16. Latent
-//                attention also keeps both absorbed up-projections in BF16 (SGLang's w_kc and w_vc),
-//                because decoding multiplies them head by head.
+//                attention also keeps both absorbed up-projections in BF16 (SGLang's w_kc and
+//                w_vc), because decoding multiplies them head by head.
 //   activations  tensors alive at the worst moment of the largest step. The residual stream (hidden
 //                states and residual) is alive all the time; beside it either attention's (queries,
 //                keys and values rebuilt from latents, output), or the experts', whichever is more,
@@ -13,12 +13,17 @@
 //                               worst case is taken: every token of the group is received, in as
 //                               many copies as a received token has on average.
 //                  low latency  slabs of fixed size, ranks x tokens for each expert of the rank.
-//   buffers      of the exchange, by DeepEP's own formulas (csrc/config.hpp: get_nvl_buffer_size_hint,
-//                get_rdma_buffer_size_hint with the chunks of Buffer.get_dispatch_config; layout of
-//                LowLatencyLayout): 2116.29 MB for 288 experts, 128 tokens of 7168 (DeepEP issue 28).
+//   buffers      of the exchange, by DeepEP's own formulas (csrc/config.hpp: the two
+//                get_..._buffer_size_hint with the chunks of Buffer.get_dispatch_config, and
+//                LowLatencyLayout): 2116.29 MB for 288 experts and 128 tokens of 7168 (DeepEP
+//                issue 28).
 //   framework    as the engine's user states it: CUDA context, NCCL, graphs.
 //
-// Pages are what is left under the memory fraction. A prefix longer than a step's tokens is rebuilt
+// Pages are what is left under the memory fraction. Where that is of weights and pages only
+// (KvSpec::fraction_is_static), activations, buffers and framework have to fit beside it.
+//
+// Of experts in tiers (ExpertTiers) only those in HBM count.
+// A prefix longer than a step's tokens is rebuilt
 // in pieces as long as these, as engines do.
 //
 // Left out: fragmentation, workspaces of libraries, partial results of split-KV decoding.
@@ -40,7 +45,7 @@ struct ServingMemoryLine {
 
 struct ServingMemory {
   std::vector<ServingMemoryLine> lines;  // KV pages last; zero where nothing is left for them
-  Bytes budget;                          // memory fraction x HBM
+  Bytes budget;  // memory fraction x HBM
   Bytes kv_per_token, page;              // of an attention rank, on this GPU
   std::int64_t page_tokens = 0, pages = 0;
   std::int64_t least_pages = 1;  // that the largest step needs: its own tokens

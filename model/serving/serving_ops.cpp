@@ -84,11 +84,8 @@ OpList ServingOps::attention_input(std::int64_t tokens) const {
       b.gemm("q_b_proj", kProj, kForward, tokens, m.num_heads * m.head_dim, a.q_lora_rank);
     }
     b.memory("rope_qk", Kernel::rope, kElt, kForward, t * (heads + 1) * rope * 4);
-    b.memory("write_kv",
-             Kernel::copy,
-             kElt,
-             kForward,
-             t * static_cast<double>(kv_a) * (2 + kv_bytes_));
+    b.memory(
+        "write_kv", Kernel::copy, kElt, kForward, t * static_cast<double>(kv_a) * (2 + kv_bytes_));
   } else {
     const auto q = heads * static_cast<double>(m.head_dim),
                kv = static_cast<double>(m.num_kv_heads * m.head_dim);
@@ -124,10 +121,9 @@ OpList ServingOps::attention_output(std::int64_t tokens) const {
 OpList ServingOps::absorb(std::int64_t tokens) const {
   if (!share_.latent) return {};
   const LatentAttention& a = *share_.latent;
-  return {head_products(
-              "q_nope x W_UK", share_.num_heads, tokens, a.kv_lora_rank, a.qk_nope_head_dim),
-          head_products(
-              "attn_out x W_UV", share_.num_heads, tokens, a.v_head_dim, a.kv_lora_rank)};
+  return {
+      head_products("q_nope x W_UK", share_.num_heads, tokens, a.kv_lora_rank, a.qk_nope_head_dim),
+      head_products("attn_out x W_UV", share_.num_heads, tokens, a.v_head_dim, a.kv_lora_rank)};
 }
 
 OpList ServingOps::expand(std::int64_t context_tokens) const {
@@ -135,12 +131,10 @@ OpList ServingOps::expand(std::int64_t context_tokens) const {
   if (!share_.latent) return ops;
   BlockBuilder b(ops, recipe_);
   const LatentAttention& a = *share_.latent;
-  const auto t = static_cast<double>(context_tokens),
-             heads = static_cast<double>(share_.num_heads),
+  const auto t = static_cast<double>(context_tokens), heads = static_cast<double>(share_.num_heads),
              nope = static_cast<double>(a.qk_nope_head_dim),
              rope = static_cast<double>(a.qk_rope_head_dim);
-  b.quantise(
-      "cast_kv_latent", Kernel::cast, kForward, t * static_cast<double>(a.kv_lora_rank));
+  b.quantise("cast_kv_latent", Kernel::cast, kForward, t * static_cast<double>(a.kv_lora_rank));
   b.gemm("kv_b_proj",
          kProj,
          kForward,
@@ -148,11 +142,8 @@ OpList ServingOps::expand(std::int64_t context_tokens) const {
          share_.num_heads * (a.qk_nope_head_dim + a.v_head_dim),
          a.kv_lora_rank);
   b.memory("copy_k_nope->K", Kernel::copy, kElt, kForward, t * heads * nope * 4);
-  b.memory("copy_k_rope_bcast->K",
-           Kernel::broadcast_copy,
-           kElt,
-           kForward,
-           t * rope * 2 * (heads + 1));
+  b.memory(
+      "copy_k_rope_bcast->K", Kernel::broadcast_copy, kElt, kForward, t * rope * 2 * (heads + 1));
   return ops;
 }
 
@@ -168,8 +159,7 @@ Op ServingOps::prefill_core(const AttentionShape& x) const {
              heads = static_cast<double>(share_.num_heads),
              widths = static_cast<double>(share_.head_dim + share_.value_head_dim());
   const double kv_heads = share_.latent ? heads : static_cast<double>(share_.num_kv_heads);
-  const double pairs =
-      tokens * (static_cast<double>(x.prefix) + 0.5 * static_cast<double>(x.seq));
+  const double pairs = tokens * (static_cast<double>(x.prefix) + 0.5 * static_cast<double>(x.seq));
   op.flops = 2 * pairs * heads * widths * FLOP;
   op.bytes = 2 * widths * (tokens * heads + keys * kv_heads) * B;
   return op;
@@ -182,7 +172,8 @@ Op ServingOps::decode_core(std::int64_t requests,
   op.kernel = Kernel::attention_decode;
   op.category = Category::attention;
   const auto r = static_cast<double>(requests), keys = r * static_cast<double>(context),
-             q = r * static_cast<double>(query_tokens), heads = static_cast<double>(share_.num_heads);
+             q = r * static_cast<double>(query_tokens),
+             heads = static_cast<double>(share_.num_heads);
   double qk = 0, v = 0;  // widths of a key and a value as they are cached
   double cached = 0;     // elements of a token
   if (share_.latent) {
@@ -201,8 +192,7 @@ Op ServingOps::decode_core(std::int64_t requests,
                   share_.num_heads,
                   static_cast<std::int64_t>(qk),
                   static_cast<std::int64_t>(v)};
-  op.flops =
-      2 * keys * static_cast<double>(query_tokens) * heads * (qk + v) * FLOP;
+  op.flops = 2 * keys * static_cast<double>(query_tokens) * heads * (qk + v) * FLOP;
   op.bytes = (keys * cached * kv_bytes_ + q * heads * (qk + v) * 2) * B;
   return op;
 }
@@ -211,15 +201,11 @@ OpList ServingOps::gate(std::int64_t tokens) const {
   OpList ops;
   if (!model_.moe) return ops;
   BlockBuilder b(ops, recipe_);
-  const auto t = static_cast<double>(tokens), experts = static_cast<double>(model_.moe->num_experts),
+  const auto t = static_cast<double>(tokens),
+             experts = static_cast<double>(model_.moe->num_experts),
              k = static_cast<double>(model_.moe->top_k);
-  b.gemm_bf16("gate_gemm",
-              Category::gate,
-              kForward,
-              tokens,
-              model_.moe->num_experts,
-              model_.hidden,
-              4);
+  b.gemm_bf16(
+      "gate_gemm", Category::gate, kForward, tokens, model_.moe->num_experts, model_.hidden, 4);
   // Scores in, the chosen experts and their weights out; then logical to physical experts.
   b.memory("fused_topk", Kernel::elementwise, Category::gate, kForward, t * (experts * 4 + k * 8));
   b.small("map_replicas", Category::gate, kForward, 1);
@@ -265,15 +251,16 @@ OpList ServingOps::routed_experts(const RankLoad& load,
   BlockBuilder b(ops, recipe_);
   const MoeSpec& moe = *share_.moe;
   const bool packed = layout == ExpertLayout::contiguous;
-  // A packed operand has padding rows; a masked kernel computes tiles of the rows there are.
+  // A packed operand has padding rows; the others' kernels compute tiles of the rows there are.
   const std::int64_t rows = packed ? load.padded_rows : load.rows;
   const auto r = static_cast<double>(rows), hidden = static_cast<double>(share_.hidden),
              width = static_cast<double>(moe.expert_intermediate),
              received = static_cast<double>(load.tokens_received),
              row = hidden * dispatched_row(recipe_);
+  if (layout != ExpertLayout::masked) b.small("expert_offsets", Category::permute, kForward, 1);
   if (packed) {
-    b.small("expert_offsets", Category::permute, kForward, 1);
-    b.memory("scatter_to_experts", Kernel::permute, Category::permute, kForward, (received + r) * row);
+    b.memory(
+        "scatter_to_experts", Kernel::permute, Category::permute, kForward, (received + r) * row);
   }
   if (!b.casts().quantises_before_dispatch)
     b.quantise("cast_expert_rows", Kernel::cast, kForward, r * hidden);
@@ -292,7 +279,7 @@ OpList ServingOps::routed_experts(const RankLoad& load,
          share_.hidden,
          moe.expert_intermediate,
          slots);
-  if (packed)
+  if (layout != ExpertLayout::masked)
     b.memory("gather_from_experts",
              Kernel::unpermute,
              Category::permute,
@@ -389,12 +376,12 @@ OpList ServingOps::reduce_rows(std::int64_t tokens) const {
   OpList ops;
   BlockBuilder b(ops, recipe_);
   b.small("reduce_rows_flags", Category::permute, kForward, 1);
-  b.memory("reduce_rows",
-           Kernel::unpermute,
-           Category::permute,
-           kForward,
-           static_cast<double>(tokens * model_.hidden) * 2 *
-               static_cast<double>(model_.moe->top_k + 1));
+  b.memory(
+      "reduce_rows",
+      Kernel::unpermute,
+      Category::permute,
+      kForward,
+      static_cast<double>(tokens * model_.hidden) * 2 * static_cast<double>(model_.moe->top_k + 1));
   return ops;
 }
 

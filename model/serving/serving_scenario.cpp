@@ -8,13 +8,11 @@ namespace {
 constexpr std::int64_t kMostRequests = 1 << 20, kMostTokens = 1 << 27;  // of a stated step
 constexpr std::int64_t kMostSeeds = 100;
 
-std::size_t pool_index(const ObjectReader& reader,
-                       const std::string& name,
-                       const ServingSpec& serving) {
+void check_pool(const ObjectReader& reader, const std::string& name, const ServingSpec& serving) {
   std::vector<std::string> known;
-  for (std::size_t i = 0; i < serving.pools.size(); ++i) {
-    if (serving.pools[i].name == name) return i;
-    known.push_back(serving.pools[i].name);
+  for (const PoolSpec& pool : serving.pools) {
+    if (pool.name == name) return;
+    known.push_back(pool.name);
   }
   reader.fail("pool", "no pool is named " + in_quotes(name) + "; known: " + joined(known));
 }
@@ -23,7 +21,8 @@ StepPoint read_step(const JsonNode& node, const ServingSpec& serving) {
   ObjectReader reader(node);
   StepPoint point;
   point.name = reader.text("name");
-  point.pool = pool_index(reader, reader.text("pool"), serving);
+  point.pool = reader.text("pool");
+  check_pool(reader, point.pool, serving);
   if (reader.has("requests")) {
     point.requests = reader.integer("requests", 1, kMostRequests);
     point.context = reader.integer("context", 0, kMostTokens);
@@ -31,7 +30,7 @@ StepPoint read_step(const JsonNode& node, const ServingSpec& serving) {
   if (reader.has("prompts")) {
     point.prompts = reader.integer("prompts", 1, kMostRequests);
     point.prompt_tokens = reader.integer("prompt_tokens", 1, kMostTokens);
-    point.cached_tokens = reader.integer_or("cached_tokens", 0, kMostTokens, 0);
+    point.prefix = reader.integer_or("cached_tokens", 0, kMostTokens, 0);
     if (point.prompts > kMostTokens / point.prompt_tokens)
       reader.fail("prompts",
                   std::to_string(point.prompts) + " prompts of " +
@@ -59,7 +58,19 @@ std::vector<StepPoint> read_steps(const JsonNode& list, const ServingSpec& servi
   return points;
 }
 
-MeasureSpec read_measure(const JsonNode& node) {
+void check_compression(const ObjectReader& reader,
+                       std::int64_t factor,
+                       const ServingScenario& scenario) {
+  if (factor == 1 || !scenario.requests) return;
+  const RequestSpec& requests = *scenario.requests;
+  if (requests.trace || waits_for_answers(requests))
+    reader.fail("compress_time",
+                "given, but when requests come is not the process's alone; expected 1");
+  if (!requests.duration)
+    reader.fail("compress_time", "given, but the requests have no \"duration\" to compress");
+}
+
+MeasureSpec read_measure(const JsonNode& node, const ServingScenario& scenario) {
   ObjectReader reader(node);
   MeasureSpec measure;
   if (reader.has("warm_up")) measure.warm_up = reader.seconds("warm_up");
@@ -69,7 +80,10 @@ MeasureSpec read_measure(const JsonNode& node) {
       reader.fail("stop_after", "expected more than \"warm_up\"");
   }
   measure.seeds = reader.integer_or("seeds", 1, kMostSeeds, 1);
+  measure.compress_time = reader.integer_or("compress_time", 1, 1000, 1);
+  check_compression(reader, measure.compress_time, scenario);
   measure.slo = reader.text_or("slo", "");
+  measure.slo_place = node.place() + "/slo";
   reader.finish();
   return measure;
 }
@@ -109,7 +123,7 @@ ServingScenario read_serving_scenario(const std::filesystem::path& path, const S
   if (!scenario.requests && scenario.steps.empty())
     reader.fail("missing key \"requests\" or \"steps\": what is served");
   if (const JsonNode* measure = reader.optional("measure"))
-    scenario.measure = read_measure(*measure);
+    scenario.measure = read_measure(*measure, scenario);
   if (const JsonNode* prices = reader.optional("prices")) scenario.prices = read_prices(*prices);
   scenario.variants = read_variants(reader);
   reader.finish();

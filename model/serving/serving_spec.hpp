@@ -90,7 +90,10 @@ struct KvTier {
 struct KvSpec {
   std::int64_t page_tokens = 64;
   double bytes_per_element = 2;       // "bf16" 2, "fp8" 1, "6 bits" 0.75 ...
-  double memory_fraction = 0.9;       // of HBM that the engine may use
+  // Of HBM: for all the engine holds (vLLM's gpu_memory_utilization), or for weights and pages only,
+  // the rest being left to activations, buffers and framework (SGLang's mem_fraction_static).
+  double memory_fraction = 0.9;
+  bool fraction_is_static = false;
   std::optional<std::int64_t> pages;  // instead of what memory gives
   Bytes framework;                    // CUDA context, communication buffers of NCCL
   double watermark = 0.01;            // pages kept free when a request is admitted
