@@ -35,7 +35,7 @@ void set_visits(JsonValue& object, const TokenVisits& visits) {
   object.set("share_of_tokens_by_nodes", numbers(visits.share_by_nodes));
 }
 
-JsonValue exchange_json(const Exchange& e, double num_tokens) {
+JsonValue exchange_json(const ExchangeStudy& e, double num_tokens) {
   JsonValue object = JsonValue::object();
   object.set("algorithm", algorithm_name(e.algorithm));
   object.set("network_rows_per_token", e.network_rows / num_tokens);
@@ -56,9 +56,9 @@ JsonValue exchange_json(const Exchange& e, double num_tokens) {
   return object;
 }
 
-JsonValue exchanges_json(const std::array<Exchange, 3>& exchanges, double num_tokens) {
+JsonValue exchanges_json(const std::array<ExchangeStudy, 3>& exchanges, double num_tokens) {
   JsonValue list = JsonValue::array();
-  for (const Exchange& e : exchanges) list.push(exchange_json(e, num_tokens));
+  for (const ExchangeStudy& e : exchanges) list.push(exchange_json(e, num_tokens));
   return list;
 }
 

@@ -113,12 +113,12 @@ Section visits_section(const RoutingStudy& study) {
 }
 
 Table exchange_table(const std::string& title,
-                     const std::array<Exchange, 3>& exchanges,
+                     const std::array<ExchangeStudy, 3>& exchanges,
                      double num_tokens) {
   Table table{title,
               {"", "", "network", "NVLink", "network", "NVLink", "logical", "busiest", "simulated"},
               {{"", "", "rows", "rows", "bytes", "bytes", "bytes", "link", ""}}};
-  for (const Exchange& e : exchanges)
+  for (const ExchangeStudy& e : exchanges)
     for (const bool combine : {false, true}) {
       const ExchangeTime& t = combine ? e.combine : e.dispatch;
       auto bytes = [&](double rows) { return format_bytes(rows / num_tokens * t.row); };
@@ -169,11 +169,11 @@ Section saving_section(const RoutingRun& run) {
   const auto num_tokens = static_cast<double>(study.num_tokens);
   Section section{"What the node limit saves", {}, {}, {}};
   Table table{"", {"", "", "network bytes", "change", "simulated", "change"}, {}};
-  auto add = [&](const std::string& name, const Exchange& without, const Exchange& with) {
+  auto add = [&](const std::string& name, const ExchangeStudy& without, const ExchangeStudy& with) {
     for (const bool combine : {false, true}) {
       const ExchangeTime &before = combine ? without.combine : without.dispatch,
                          &after = combine ? with.combine : with.dispatch;
-      auto bytes = [&](const Exchange& e) {
+      auto bytes = [&](const ExchangeStudy& e) {
         return format_bytes(e.network_rows / num_tokens * after.row);
       };
       // A group on one node has no network, one of a single GPU nothing at all.

@@ -179,10 +179,10 @@ std::vector<double> rows_between_nodes(const RowCounts& rows) {
   return between;
 }
 
-std::array<Exchange, 3> study_exchange(const RowCounts& rows,
+std::array<ExchangeStudy, 3> study_exchange(const RowCounts& rows,
                                        const ExchangeSetting& setting,
                                        int num_threads) {
-  std::array<Exchange, 3> studies;
+  std::array<ExchangeStudy, 3> studies;
   constexpr std::array kAlgorithms = {
       ExpertAlgorithm::flat, ExpertAlgorithm::two_hop, ExpertAlgorithm::low_latency};
   std::array<ExpertTraffic, 3> traffic;
@@ -194,7 +194,7 @@ std::array<Exchange, 3> study_exchange(const RowCounts& rows,
     studies[a].logical_rows = traffic[a].logical_rows;
   }
   parallel_for(2 * studies.size(), num_threads, [&](std::size_t i) {
-    Exchange& study = studies[i / 2];
+    ExchangeStudy& study = studies[i / 2];
     const bool combine = i % 2 == 1;
     const Bytes row = combine ? setting.row.combine : setting.row.dispatch;
     const auto messages =

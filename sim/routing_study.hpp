@@ -57,7 +57,7 @@ struct ExchangeTime {
   Seconds simulated;
 };
 // One dispatch and the combine that mirrors it.
-struct Exchange {
+struct ExchangeStudy {
   ExpertAlgorithm algorithm = ExpertAlgorithm::flat;
   double network_rows = 0, nvlink_rows = 0, logical_rows = 0;  // of all ranks
   ExchangeTime dispatch, combine;
@@ -68,7 +68,7 @@ struct ExchangeSetting {
   Bandwidth dispatch_copy, combine_copy;  // of the SMs of one GPU
 };
 // By all three algorithms, the group's rank 0 on GPU 0. Independent of `num_threads`.
-std::array<Exchange, 3> study_exchange(const RowCounts& rows,
+std::array<ExchangeStudy, 3> study_exchange(const RowCounts& rows,
                                        const ExchangeSetting& setting,
                                        int num_threads);
 
@@ -85,9 +85,9 @@ struct RoutingStudy {
   double residual = 0;         // by how much it does not (model/token_logits)
   std::int64_t num_tokens = 0;
   GroupStudy group;
-  std::array<Exchange, 3> exchange;
+  std::array<ExchangeStudy, 3> exchange;
   // Without a node limit; nothing where there is none.
-  std::optional<std::array<Exchange, 3>> unlimited;
+  std::optional<std::array<ExchangeStudy, 3>> unlimited;
 };
 // For loads yet to be given.
 PlacementProblem placement_problem(const RoutingProblem& problem);

@@ -30,12 +30,11 @@ struct AffineClock : StepClock {
   Tick step_time(std::span<const RankBatch> ranks) const override {
     Tick slowest = 0;
     for (const RankBatch& rank : ranks)
-      slowest = std::max(slowest,
-                         each + per_prefill_token * rank.prefill_tokens +
-                             per_decode * rank.decode_requests +
-                             static_cast<Tick>(per_pair * rank.prefill_pairs) +
-                             static_cast<Tick>(per_context *
-                                               static_cast<double>(rank.decode_context)));
+      slowest = std::max(
+          slowest,
+          each + per_prefill_token * rank.prefill_tokens + per_decode * rank.decode_requests +
+              static_cast<Tick>(per_pair * rank.prefill_pairs) +
+              static_cast<Tick>(per_context * static_cast<double>(rank.decode_context)));
     if (keep) seen.insert(seen.end(), ranks.begin(), ranks.end());
     return slowest;
   }
@@ -59,11 +58,12 @@ inline LiveRequest live(const Request& request) {
 }
 
 // Requests in order of arrival. At equal times a step ends first, then requests arrive, then the
-// next step begins. Returns what became of them, in order of id.
+// next step begins. Returns what became of them, in order of id. `each` is called after each event.
 template <class Unit>
 std::vector<LiveRequest> serve(Unit& unit,
                                const std::vector<Request>& requests,
-                               const std::function<void(const LiveRequest&)>& prefilled = {}) {
+                               const std::function<void(const LiveRequest&)>& prefilled = {},
+                               const std::function<void()>& each = {}) {
   std::vector<LiveRequest> served;
   std::size_t next = 0;
   constexpr Tick kNever = INT64_MAX;
@@ -72,7 +72,7 @@ std::vector<LiveRequest> serve(Unit& unit,
     Tick now = 0;
     if (end != kNever && (next == requests.size() || end <= requests[next].arrival)) {
       now = end;
-      const StepOutcome outcome = unit.finish_step(now);
+      const StepOutcome& outcome = unit.finish_step(now);
       served.insert(served.end(), outcome.finished.begin(), outcome.finished.end());
       if (prefilled)
         for (const LiveRequest& request : outcome.prefilled) prefilled(request);
@@ -83,6 +83,7 @@ std::vector<LiveRequest> serve(Unit& unit,
     while (next < requests.size() && requests[next].arrival <= now)
       unit.add(live(requests[next++]), now);
     if (end == kNever) end = unit.start_step(now).value_or(kNever);
+    if (each) each();
   }
   std::sort(served.begin(), served.end(), [](const LiveRequest& a, const LiveRequest& b) {
     return a.record.request.id < b.record.request.id;

@@ -126,7 +126,12 @@ class DecodeForm : public KernelForm {
       : case_(of), gpu_(gpu), sms_(sms) {}
   std::vector<Parameter> parameters() const override {
     const double hbm = gpu_.hbm_bandwidth.in(B_per_s);
-    return {{"block", 2e-6, 1e-7, 50e-6},
+    // One SM multiplies a block no faster than the datasheet allows. Without this floor, points of
+    // one head count say nothing about it: block and bytes grow alike, and all goes to the bytes.
+    const FlopRate sm = gpu_.peak_bf16 / static_cast<double>(gpu_.num_sms);
+    const double floor =
+        (2.0 * kDecodeBlock * kDecodeHeadTile * (kDecodeQkDim + kDecodeVDim) * FLOP / sm).in(s);
+    return {{"block", 1.5 * floor, floor, 50 * floor},
             {"overhead", 10e-6, 1e-7, 200e-6},
             {"bandwidth", 0.8 * hbm, 0.1 * hbm, hbm},
             {"norm", 4, 1, 12}};

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <optional>
+#include <memory>
+#include <utility>
 
 #include "model/errors.hpp"
 #include "sim/serving/prefix_cache.hpp"
@@ -13,10 +14,11 @@ namespace moesim {
 
 class KvPages {
  public:
-  KvPages(std::int64_t total, std::int64_t page_tokens) : total_(total), page_tokens_(page_tokens) {}
+  KvPages(std::int64_t total, std::int64_t page_tokens)
+      : total_(total), page_tokens_(page_tokens) {}
   // cached_block_tokens: what the cache keeps or drops as one; it fills whole pages.
   void add_cache(PrefixCache cache, std::int64_t cached_block_tokens) {
-    cache_ = std::move(cache);
+    cache_ = std::make_unique<PrefixCache>(std::move(cache));
     pages_per_block_ = pages_for(cached_block_tokens);
   }
 
@@ -46,14 +48,14 @@ class KvPages {
     if (!cache_) return;
     while (in_use() + cache_->unused_blocks() * pages_per_block_ > total_) cache_->evict();
   }
-  std::optional<PrefixCache>& cache() { return cache_; }
-  const std::optional<PrefixCache>& cache() const { return cache_; }
+  PrefixCache* cache() { return cache_.get(); }
+  const PrefixCache* cache() const { return cache_.get(); }
   std::int64_t owned() const { return owned_; }  // by requests, outside the cache
 
  private:
   std::int64_t total_, page_tokens_;
   std::int64_t owned_ = 0;
-  std::optional<PrefixCache> cache_;
+  std::unique_ptr<PrefixCache> cache_;
   std::int64_t pages_per_block_ = 0;
 };
 

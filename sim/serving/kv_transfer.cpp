@@ -17,8 +17,7 @@ TransferPorts::Transfer TransferPorts::send(std::size_t from,
                                             Tick now) {
   Port &out = ports_[from], &in = ports_[to];
   const Tick start = std::max({now, out.free_at, in.free_at});
-  const Tick end =
-      start + to_tick(size.in(B) * std::max(out.ticks_per_byte, in.ticks_per_byte) * ps);
+  const Tick end = start + to_tick(size.in(B)*std::max(out.ticks_per_byte, in.ticks_per_byte) * ps);
   out.free_at = in.free_at = end;
   return {start, end};
 }

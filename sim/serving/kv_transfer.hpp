@@ -1,8 +1,8 @@
 // A prompt's KV cache on its way from the attention rank that computed it to the one that goes on.
 // It leaves through the NICs of the first and enters through those of the second; each side carries
-// one transfer at a time, in the order in which they were asked for, at the rate of the slower side.
-// A transfer starts when both sides are free, so one that waits for a busy receiver holds up those
-// behind it at its sender, as a queue of posted writes does.
+// one transfer at a time, in the order in which they were asked for, at the rate of the slower
+// side. A transfer starts when both sides are free, so one that waits for a busy receiver holds up
+// those behind it at its sender, as a queue of posted writes does.
 //
 // Left out: sending layer by layer while the prompt is still being computed (the transfer starts
 // with the first token), the fabric between NICs (taken as non-blocking), and transfers inside a

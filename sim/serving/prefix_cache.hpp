@@ -1,11 +1,11 @@
-// Prefix cache of one attention rank: blocks of prompts whose KV is kept. As vLLM's automatic prefix
-// caching: a prompt finds its leading blocks, without a hole; what no request refers to stays until
-// its pages are wanted, least recently used first. A request lets go of its last block first, and
-// whoever refers to a block refers to all before it, so the least recently used one never has a
-// cached successor: leaves go first without a tree.
+// Prefix cache of one attention rank: blocks of prompts whose KV is kept. As vLLM's automatic
+// prefix caching: a prompt finds its leading blocks, without a hole; what no request refers to
+// stays until its pages are wanted, least recently used first. A request lets go of its last block
+// first, and whoever refers to a block refers to all before it, so the least recently used one
+// never has a cached successor: leaves go first without a tree.
 //
-// Blocks that leave HBM go to the first tier that has room for one, and what a tier drops goes to the
-// next; a block is in one place. Writing to a tier costs nothing (it is done behind the steps);
+// Blocks that leave HBM go to the first tier that has room for one, and what a tier drops goes to
+// the next; a block is in one place. Writing to a tier costs nothing (it is done behind the steps);
 // fetching back is the caller's to pay.
 //
 // Left out: generated tokens are not cached (traces do not say which later prompt contains them),
@@ -30,7 +30,8 @@ class PrefixCache {
     std::int64_t unused_in_hbm = 0;      // of those, referred to by no request
     std::vector<std::int64_t> in_tiers;  // [tier]; empty when all are in HBM
   };
-  // Changes nothing, uses of blocks included. Identities: equal means equal tokens and predecessors.
+  // Changes nothing, uses of blocks included. Identities: equal means equal tokens and
+  // predecessors.
   Match match(std::span<const std::uint32_t> identities) const;
 
   // A request refers to these blocks, which a match found; those in tiers are in HBM from now on.
@@ -47,16 +48,16 @@ class PrefixCache {
   // Every block is forgotten; none may be referred to.
   void drop();
 
-  std::int64_t used_blocks() const { return used_; }      // in HBM, referred to
+  std::int64_t used_blocks() const { return used_; }              // in HBM, referred to
   std::int64_t unused_blocks() const { return levels_[0].size; }  // in HBM, evictable
-  void check() const;  // recounts (ENSURE)
+  void check() const;                                             // recounts (ENSURE)
 
  private:
   static constexpr std::int32_t kNone = -1;
   struct Block {
     std::uint32_t identity = 0;
     std::int32_t references = 0;
-    std::int32_t level = 0;                      // 0: HBM, then tiers
+    std::int32_t level = 0;                     // 0: HBM, then tiers
     std::int32_t older = kNone, newer = kNone;  // in its level's list, when unreferenced
   };
   // Unreferenced blocks from the least to the most recently used.

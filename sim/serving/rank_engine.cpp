@@ -6,27 +6,18 @@
 #include "model/errors.hpp"
 
 namespace moesim {
-namespace {
-
-constexpr int kFraction = 16;  // bits after the point of decode_context_
-constexpr std::int64_t kMostStretch = 1024;
-
-std::int64_t most_steps_of_stretch(const RankContext& context) {
-  if (!context.settings.engine.acceptance.empty()) return AcceptedDrafts::kMostTokens;
-  return std::min(context.settings.page_tokens, kMostStretch);
-}
-
-}  // namespace
-
 RankContext::RankContext(const UnitSettings& unit)
-    : settings(unit), drafts(unit.engine.acceptance), random(unit.seed) {
+    : settings(unit),
+      drafts(unit.engine.acceptance),
+      random(unit.seed),
+      wheel(kMostStretch, unit.num_ranks) {
   const EngineSpec& engine = settings.engine;
   ENSURE(engine.max_requests >= 1 && engine.max_batch_tokens >= 1);
   ENSURE(settings.num_ranks >= 1 && settings.pages >= 1 && settings.page_tokens >= 1);
   ENSURE(engine.preemption != Preemption::swap || !settings.tiers.empty());
   draft_tokens = settings.role == PoolRole::prefill ? 0 : engine.draft_tokens();
-  most_running =
-      std::clamp(engine.max_batch_tokens / (1 + draft_tokens), std::int64_t{1}, engine.max_requests);
+  most_running = std::clamp(
+      engine.max_batch_tokens / (1 + draft_tokens), std::int64_t{1}, engine.max_requests);
   watermark_pages =
       static_cast<std::int64_t>(settings.watermark * static_cast<double>(settings.pages));
   whole_prompts = engine.batching != Batching::continuous || !engine.chunked_prefill;
@@ -44,7 +35,6 @@ RankEngine::RankEngine(RankContext& context, std::int32_t rank)
       rank_(rank),
       pages_(context.settings.pages, context.settings.page_tokens),
       queue_(context.settings.engine.policy),
-      wheel_(most_steps_of_stretch(context)),
       tier_free_(context.settings.tiers.size(), 0) {
   const UnitSettings& settings = context.settings;
   if (!settings.tiers.empty())
@@ -55,7 +45,8 @@ RankEngine::RankEngine(RankContext& context, std::int32_t rank)
   std::vector<std::int64_t> tier_blocks;
   for (const KvTier& tier : settings.tiers)
     tier_blocks.push_back(static_cast<std::int64_t>(
-        tier.capacity / (static_cast<double>(context.cached_block_tokens) * settings.kv_per_token)));
+        tier.capacity /
+        (static_cast<double>(context.cached_block_tokens) * settings.kv_per_token)));
   pages_.add_cache(PrefixCache(std::move(tier_blocks)), context.cached_block_tokens);
 }
 
@@ -107,6 +98,7 @@ std::int64_t RankEngine::sort_key(const Request& request) const {
 }
 
 void RankEngine::add(const LiveRequest& request) {
+  quiet_ = false;
   const std::int32_t slot = new_slot(request);
   Slot& s = slots_[slot];
   if (s.has_kv) {
@@ -130,9 +122,12 @@ void RankEngine::add(const LiveRequest& request) {
   }
 }
 
+bool RankEngine::takes_reservations() const {
+  return queue_.empty() && num_requests() < shared_.most_running;
+}
+
 bool RankEngine::reserve(LiveRequest& request) {
-  if (num_running() + static_cast<std::int64_t>(ready_.size()) + reserved_ >= shared_.most_running)
-    return false;
+  if (!takes_reservations()) return false;
   const std::int64_t pages =
       pages_.pages_for(request.record.request.input_tokens + request.generated - 1);
   if (!room_for(pages)) return false;
@@ -197,131 +192,6 @@ void RankEngine::free_pages(std::int32_t slot) {
   if (pages_.cache()) pages_.cache()->release(details_[slot].blocks);
 }
 
-std::int64_t RankEngine::missing_pages(const Slot& s) const {
-  const std::int64_t tokens = s.context + 1 + shared_.draft_tokens;
-  return tokens <= s.capacity ? 0 : pages_.pages_for(tokens - s.capacity);
-}
-
-// Decoding.
-
-void RankEngine::begin_stretch(std::int32_t slot) {
-  Slot& s = slots_[slot];
-  const std::int64_t until_page = s.capacity - shared_.draft_tokens - s.context;
-  const std::int64_t target = std::min<std::int64_t>(
-      {until_page, s.output - s.generated, most_steps_of_stretch(shared_)});
-  s.stretch = shared_.drafts.draw(static_cast<std::int32_t>(target), shared_.random);
-  s.stretch.tokens = std::min(s.stretch.tokens, s.output - s.generated);
-  s.tokens_per_step = s.stretch.tokens == s.stretch.steps
-                          ? 1 << kFraction
-                          : static_cast<std::int32_t>(
-                                (static_cast<std::int64_t>(s.stretch.tokens) << kFraction) /
-                                s.stretch.steps);
-  s.begin = step_;
-  s.state = State::decoding;
-  ++num_decoding_;
-  decode_context_ += static_cast<std::int64_t>(s.context) << kFraction;
-  decode_growth_ += s.tokens_per_step;
-  wheel_.add(slots_, slot, step_ + s.stretch.steps - 1);
-  if (!s.fresh) return;
-  s.fresh = false;
-  if (details_[slot].live.last_token != shared_.last_step_end) late_.push_back(slot);
-}
-
-void RankEngine::end_stretch(std::int32_t slot, std::int64_t steps, std::int32_t tokens) {
-  Slot& s = slots_[slot];
-  --num_decoding_;
-  decode_context_ -=
-      (static_cast<std::int64_t>(s.context) << kFraction) + s.tokens_per_step * steps;
-  decode_growth_ -= s.tokens_per_step;
-  s.context += tokens;
-  s.generated += tokens;
-  s.state = State::pending;
-  burst_ += tokens - steps;
-  shared_.counters.output_tokens += tokens;
-  shared_.counters.accepted_tokens += tokens - steps;
-}
-
-bool RankEngine::continue_decoding() {
-  for (const std::int32_t slot : ready_) {
-    enter_running(slot, State::pending);
-    pending_.push_back(slot);
-  }
-  ready_.clear();
-
-  std::int64_t missing = 0;
-  for (const std::int32_t slot : pending_) missing += missing_pages(slots_[slot]);
-  bool preempted = false;
-  if (missing > pages_.available())
-    std::sort(pending_.begin(), pending_.end(), [&](std::int32_t a, std::int32_t b) {
-      return details_[a].order < details_[b].order;
-    });
-  for (const std::int32_t slot : pending_) {
-    while (slots_[slot].state == State::pending) {
-      const std::int64_t needed = missing_pages(slots_[slot]);
-      if (needed <= pages_.available()) {
-        if (needed > 0) take_pages(slot, needed);
-        begin_stretch(slot);
-      } else {
-        preempt(victim());
-        preempted = true;
-      }
-    }
-  }
-  pending_.clear();
-  return preempted;
-}
-
-std::int32_t RankEngine::victim() const {
-  const bool by_priority = shared_.settings.engine.policy == Policy::priority;
-  const auto urgency = [&](std::int32_t slot) {
-    const Details& d = details_[slot];
-    return std::pair(by_priority ? d.live.record.request.priority : 0, d.order);
-  };
-  return *std::max_element(running_.begin(), running_.end(), [&](std::int32_t a, std::int32_t b) {
-    return urgency(a) < urgency(b);
-  });
-}
-
-void RankEngine::preempt(std::int32_t slot) {
-  Slot& s = slots_[slot];
-  Details& d = details_[slot];
-  const auto late = std::find(late_.begin(), late_.end(), slot);
-  const bool was_decoding = s.state != State::prompt;
-  if (late != late_.end())
-    late_.erase(late);  // its first step here would have been this one
-  else if (was_decoding && !s.fresh)
-    d.live.last_token = shared_.last_step_end;
-  if (s.state == State::decoding) {
-    const std::int64_t steps = step_ - s.begin;
-    wheel_.remove(slots_, slot, s.begin + s.stretch.steps - 1);
-    end_stretch(slot, steps, static_cast<std::int32_t>((s.tokens_per_step * steps) >> kFraction));
-  } else if (s.state == State::prompt) {
-    prompts_.erase(std::find(prompts_.begin(), prompts_.end(), slot));
-  }
-  leave_running(slot);
-  ++shared_.counters.preemptions;
-  ++d.live.record.preemptions;
-
-  const std::int64_t kv_pages = pages_.pages_for(s.context);
-  free_pages(slot);
-  s.fresh = true;
-  s.state = State::waiting;
-  if (was_decoding && shared_.settings.engine.preemption == Preemption::swap &&
-      pages_in_swap_ + kv_pages <= swap_capacity_) {
-    s.swapped = s.has_kv = true;
-    pages_in_swap_ += kv_pages;
-    swapped_out_ += kv_pages;
-    shared_.counters.swapped_pages += kv_pages;
-  } else {
-    s.has_kv = false;
-    s.context = 0;
-    d.prompt = d.live.record.request.input_tokens + s.generated;
-    d.done = d.next_block = 0;
-    set_outstanding(slot, waiting_tokens(slot));
-  }
-  queue_.push_preempted(slot, sort_key(d.live.record.request));
-}
-
 void RankEngine::finish_request(std::int32_t slot, Tick now) {
   Slot& s = slots_[slot];
   LiveRequest& live = details_[slot].live;
@@ -342,6 +212,7 @@ void RankEngine::finish_request(std::int32_t slot, Tick now) {
 }
 
 void RankEngine::end_static_batch() {
+  in_order_of_admission(running_);
   for (const std::int32_t slot : running_) {
     decode_context_ -= static_cast<std::int64_t>(slots_[slot].context) << kFraction;
     free_pages(slot);
@@ -356,47 +227,44 @@ void RankEngine::end_static_batch() {
 
 void RankEngine::form(Tick now, RankBatch& batch) {
   batch = RankBatch{};
-  if (!pending_.empty() || !ready_.empty() || !prompts_.empty() || !queue_.empty()) {
-    swapped_out_ = swapped_in_ = 0;
-    const bool in_batch = !running_.empty();
-    const bool preempted = continue_decoding();
-    std::int64_t budget = shared_.settings.engine.max_batch_tokens -
-                          num_decoding_ * (1 + shared_.draft_tokens);
-    continue_prompts(now, budget, batch);
-    const bool closed =
-        in_batch && shared_.settings.engine.batching == Batching::static_batch;
-    if (!closed && (!preempted || (num_decoding_ == 0 && chunks_.empty())))
-      admit_waiting(now, budget, batch);
-  }
+  quiet_ = false;
+  swapped_out_ = swapped_in_ = 0;
+  const bool in_batch = !running_.empty();
+  const bool preempted = continue_decoding();
+  std::int64_t budget =
+      shared_.settings.engine.max_batch_tokens - num_decoding() * (1 + shared_.draft_tokens);
+  continue_prompts(now, budget, batch);
+  const bool closed = in_batch && shared_.settings.engine.batching == Batching::static_batch;
+  if (!closed && (!preempted || (num_decoding_ == 0 && chunks_.empty())))
+    admit_waiting(now, budget, batch);
   batch.decode_requests = num_decoding_;
   batch.decode_context = decode_context_ >> kFraction;
 }
 
-RankGaps RankEngine::finish(Tick now, RequestLog& log) {
-  RankGaps gaps;
-  gaps.steady = num_decoding() - static_cast<std::int64_t>(late_.size());
-  shared_.counters.drafted_tokens += num_decoding() * shared_.draft_tokens;
+void RankEngine::finish(Tick now, RequestLog& log, RankGaps& gaps) {
+  const auto late = static_cast<std::int64_t>(late_.size());
+  gaps.steady += num_decoding() - late;
+  shared_.counters.drafted_tokens += late * shared_.draft_tokens;
   decode_context_ += decode_growth_;
   for (const std::int32_t slot : late_)
     log.token_gaps(now, now - details_[slot].live.last_token, 1);
   late_.clear();
-  for (std::int32_t slot = wheel_.take(step_), next = kNoSlot; slot != kNoSlot; slot = next) {
-    next = slots_[slot].link.next;
-    const AcceptedDrafts::Stretch stretch = slots_[slot].stretch;
-    end_stretch(slot, stretch.steps, stretch.tokens);
-    if (slots_[slot].generated == slots_[slot].output)
-      finish_request(slot, now);
-    else
-      pending_.push_back(slot);
+  StepWheel::Cell& cell = shared_.wheel.at(shared_.step, rank_);
+  for (std::int32_t slot = std::exchange(cell.first, kNoSlot); slot != kNoSlot;
+       slot = slots_[slot].link.next) {
+    end_stretch(slot, slots_[slot].stretch.steps);
+    (slots_[slot].generated == slots_[slot].output ? done_ : pending_).push_back(slot);
   }
+  if (done_.size() > 1) in_order_of_admission(done_);  // the prefix cache sees who lets go last
+  for (const std::int32_t slot : done_) finish_request(slot, now);
+  done_.clear();
   for (const Chunk& chunk : chunks_) finish_chunk(chunk, now, log);
   chunks_.clear();
   if (num_padding_ > 0 && num_padding_ == num_running()) end_static_batch();
   swapped_out_ = swapped_in_ = 0;
-  ++step_;
-  gaps.burst = burst_;
-  burst_ = 0;
-  return gaps;
+  gaps.burst += std::exchange(burst_, 0);
+  formed_ = false;
+  quiet_ = pending_.empty() && ready_.empty() && prompts_.empty() && queue_.empty();
 }
 
 Tick RankEngine::swap_time() const {
@@ -415,12 +283,8 @@ std::int64_t RankEngine::lose(std::vector<LiveRequest>& lost) {
     if (s.state == State::unused || s.state == State::held || s.state == State::padding) continue;
     LiveRequest& live = details_[i].live;
     if (s.state == State::decoding) {
-      const std::int64_t steps = step_ - s.begin;
       const bool stepped = std::find(late_.begin(), late_.end(), i) == late_.end();
-      end_stretch(
-          static_cast<std::int32_t>(i),
-          steps,
-          static_cast<std::int32_t>((s.tokens_per_step * steps) >> kFraction));
+      end_stretch(static_cast<std::int32_t>(i), shared_.step - s.begin);
       if (stepped) live.last_token = shared_.last_step_end;
     } else if (s.state == State::pending && !s.fresh) {
       live.last_token = shared_.last_step_end;
@@ -452,9 +316,13 @@ void RankEngine::check() const {
     }
     if (decodes || pads) context += static_cast<std::int64_t>(s.context) << kFraction;
     if (!decodes) continue;
-    ENSURE(s.context + 1 + shared_.draft_tokens <= s.capacity && s.begin + s.stretch.steps > step_);
-    context += s.tokens_per_step * (step_ - s.begin);
+    ENSURE(s.context + 1 + shared_.draft_tokens <= s.capacity &&
+           s.begin + s.stretch.steps > shared_.step);
+    context += s.tokens_per_step * (shared_.step - s.begin);
     growth += s.tokens_per_step;
+    for_pages_due(s, [&](std::int64_t step) {
+      owned += step < shared_.step || (step == shared_.step && formed_);
+    });
   }
   ENSURE(owned == pages_.owned() && pages_.available() >= 0);
   ENSURE(decoding == num_decoding_ && padding == num_padding_ && context == decode_context_ &&
@@ -462,8 +330,7 @@ void RankEngine::check() const {
   ENSURE(outstanding == outstanding_ && waiting == num_waiting() && running == num_running());
   ENSURE(swapped == pages_in_swap_);
   if (pages_.cache()) pages_.cache()->check();
-  if (num_requests() == 0 &&
-      std::all_of(slots_.begin(), slots_.end(), [](const Slot& s) {
+  if (num_requests() == 0 && std::all_of(slots_.begin(), slots_.end(), [](const Slot& s) {
         return s.state == State::unused;
       }))
     ENSURE(pages_.in_use() == 0);

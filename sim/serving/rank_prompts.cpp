@@ -41,9 +41,8 @@ std::int64_t RankEngine::full_blocks(const Request& request, std::int64_t tokens
   if (shared_.cached_block_tokens == 0) return 0;
   const std::int64_t named =
       static_cast<std::int64_t>(request.blocks.size()) / shared_.blocks_per_cached_block;
-  return std::min(named,
-                  std::min<std::int64_t>(tokens, request.input_tokens) /
-                      shared_.cached_block_tokens);
+  return std::min(
+      named, std::min<std::int64_t>(tokens, request.input_tokens) / shared_.cached_block_tokens);
 }
 
 std::int64_t RankEngine::cached_tokens(const Request& request) const {
@@ -54,30 +53,34 @@ std::int64_t RankEngine::cached_tokens(const Request& request) const {
          shared_.cached_block_tokens;
 }
 
-RankEngine::Admission RankEngine::admission(std::int32_t slot) const {
+// With nothing found in the cache. A request with whole_length_pages takes those of its decoding
+// too.
+std::int64_t RankEngine::pages_to_admit(std::int32_t slot) const {
+  const Slot& s = slots_[slot];
   const Details& d = details_[slot];
   const Request& request = d.live.record.request;
-  const Slot& s = slots_[slot];
   std::int64_t tokens = d.prompt;
   if (shared_.whole_length_pages && s.output > s.generated + 1)
     tokens = request.input_tokens + s.output - 1 + shared_.draft_tokens;
-
-  Admission a;
   const std::int64_t blocks = full_blocks(request, d.prompt);
+  return blocks * pages_.pages_per_block() +
+         pages_.pages_for(tokens - blocks * shared_.cached_block_tokens);
+}
+
+RankEngine::Admission RankEngine::admission(std::int32_t slot, std::int64_t pages) const {
+  const Details& d = details_[slot];
+  const Request& request = d.live.record.request;
   const std::int64_t most_hits = full_blocks(request, d.prompt - 1);
   PrefixCache::Match match;
   if (most_hits > 0) match = pages_.cache()->match(cached_identities(request, most_hits));
-  a.block_hits = match.blocks;
-  a.in_tiers = std::move(match.in_tiers);
+  const std::int64_t per_block = pages_.pages_per_block();
+  Admission a;
   a.cached = request.blocks.empty() ? stated_hit(request, d.prompt)
                                     : match.blocks * shared_.cached_block_tokens;
-  const std::int64_t after_blocks =
-      pages_.pages_for(tokens - blocks * shared_.cached_block_tokens);
-  const std::int64_t per_block = pages_.pages_per_block();
-  a.own_pages = (blocks - match.blocks) * per_block + after_blocks;
-  a.new_pages = a.own_pages + (match.blocks - match.in_hbm) * per_block;
-  a.spoken_for = match.unused_in_hbm * per_block;
-  a.all_pages = blocks * per_block + after_blocks;
+  a.own_pages = pages - match.blocks * per_block;
+  a.free_pages = pages - (match.in_hbm - match.unused_in_hbm) * per_block;
+  a.block_hits = match.blocks;
+  a.in_tiers = std::move(match.in_tiers);
   return a;
 }
 
@@ -119,8 +122,8 @@ bool RankEngine::admit_with_kv(std::int32_t slot, Tick now, std::int64_t& budget
   if (budget < tokens_in_step) return false;
   std::int64_t tokens = s.context + tokens_in_step;
   if (shared_.whole_length_pages)
-    tokens = std::max<std::int64_t>(tokens, s.context + s.output - s.generated +
-                                                shared_.draft_tokens);
+    tokens =
+        std::max<std::int64_t>(tokens, s.context + s.output - s.generated + shared_.draft_tokens);
   const std::int64_t pages = pages_.pages_for(tokens);
   if (pages > pages_.total()) {
     refuse(slot, now);
@@ -141,21 +144,20 @@ bool RankEngine::admit_with_kv(std::int32_t slot, Tick now, std::int64_t& budget
   return true;
 }
 
-bool RankEngine::admit_prompt(std::int32_t slot,
-                              Tick now,
-                              std::int64_t& budget,
-                              RankBatch& batch) {
+bool RankEngine::admit_prompt(std::int32_t slot, Tick now, std::int64_t& budget, RankBatch& batch) {
   Slot& s = slots_[slot];
   Details& d = details_[slot];
-  const Admission a = admission(slot);
-  if (a.all_pages > pages_.total()) {
+  const std::int64_t pages = pages_to_admit(slot);
+  if (pages > pages_.total()) {
     refuse(slot, now);
     return true;
   }
+  if (!room_for(1)) return false;  // before the cache is searched once more
+  const Admission a = admission(slot, pages);
   const bool wait_for_tier = !a.in_tiers.empty();
   const std::int64_t chunk = wait_for_tier ? 0 : chunk_of(d.prompt - a.cached, budget);
   if (!wait_for_tier && chunk == 0) return false;
-  if (!room_for(a.new_pages + a.spoken_for)) return false;
+  if (!room_for(a.free_pages)) return false;
 
   queue_.pop();
   if (a.block_hits > 0) {
@@ -165,11 +167,10 @@ bool RankEngine::admit_prompt(std::int32_t slot,
   }
   pages_.take(a.own_pages);
   s.pages = static_cast<std::int32_t>(a.own_pages);
-  const std::int64_t own_blocks =
-      full_blocks(d.live.record.request, d.prompt) - a.block_hits;
-  s.capacity += static_cast<std::int32_t>(
-      own_blocks * shared_.cached_block_tokens +
-      (a.own_pages - own_blocks * pages_.pages_per_block()) * pages_.page_tokens());
+  const std::int64_t own_blocks = full_blocks(d.live.record.request, d.prompt) - a.block_hits;
+  s.capacity += static_cast<std::int32_t>(own_blocks * shared_.cached_block_tokens +
+                                          (a.own_pages - own_blocks * pages_.pages_per_block()) *
+                                              pages_.page_tokens());
 
   d.done = static_cast<std::int32_t>(a.cached);
   d.next_block = static_cast<std::int32_t>(a.block_hits);
@@ -212,8 +213,8 @@ void RankEngine::start_fetch(std::int32_t slot,
   for (std::size_t i = 0; i < in_tiers.size(); ++i) {
     if (in_tiers[i] == 0) continue;
     const KvTier& tier = settings.tiers[i];
-    const Bytes moved = static_cast<double>(in_tiers[i] * shared_.cached_block_tokens) *
-                        settings.kv_per_token;
+    const Bytes moved =
+        static_cast<double>(in_tiers[i] * shared_.cached_block_tokens) * settings.kv_per_token;
     tier_free_[i] = std::max(tier_free_[i], now) + to_tick(moved / tier.bandwidth);
     Details& d = details_[slot];
     d.fetched_at = std::max(d.fetched_at, tier_free_[i] + to_tick(tier.latency));

@@ -31,6 +31,9 @@ struct RequestRecord {
 class RequestLog {
  public:
   virtual ~RequestLog() = default;
+  // A request was taken from its source, before anything else is said of it; in order of arrival.
+  virtual void arrived(const Request& request) { (void)request; }
+  // It left, served or not; in order of `finished`.
   virtual void finished(const RequestRecord& record) = 0;
   // `count` gaps of `gap` each, seen in a step that ended at `when`.
   virtual void token_gaps(Tick when, Tick gap, std::int64_t count) = 0;

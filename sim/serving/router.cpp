@@ -41,8 +41,7 @@ std::optional<std::size_t> Router::better_of_two(std::span<const std::uint8_t> r
   if (n == 1) return candidates_[0];
   // uniform() is below 1, so that the product stays below n but for rounding.
   auto draw = [&](std::size_t below) {
-    const auto value =
-        static_cast<std::size_t>(random_.uniform() * static_cast<double>(below));
+    const auto value = static_cast<std::size_t>(random_.uniform() * static_cast<double>(below));
     return value < below ? value : below - 1;
   };
   std::size_t first = draw(n), second = draw(n - 1);

@@ -25,8 +25,8 @@
 namespace moesim {
 
 struct UnitView {
-  double work = 0;       // s, or any unit that all units share
-  double kv_share = 0;   // of its pages
+  double work = 0;        // s, or any unit that all units share
+  double kv_share = 0;    // of its pages
   double token_time = 0;  // of one rank: work that a prompt token adds before its first token
   std::int32_t pool = 0;
   bool available = false;
@@ -45,12 +45,12 @@ class Router {
   // the same everywhere.
   std::optional<std::size_t> choose(std::span<const std::uint8_t> refused_by = {},
                                     std::span<const std::int64_t> uncached = {});
-
- private:
   bool takes(std::size_t u, std::span<const std::uint8_t> refused_by) const {
     return units_[u].available &&
            (refused_by.empty() || refused_by[static_cast<std::size_t>(units_[u].pool)] == 0);
   }
+
+ private:
   template <class Score>
   std::optional<std::size_t> least(std::span<const std::uint8_t> refused_by, Score score) const;
   std::optional<std::size_t> next_in_turn(std::span<const std::uint8_t> refused_by);

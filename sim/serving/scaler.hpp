@@ -42,8 +42,8 @@ class Scaler {
 
   ScalerSpec spec_;
   Tick interval_ = 0, next_ = 0;
-  std::size_t change_ = 0;         // of the schedule, the next one
-  std::deque<double> arrivals_;    // of the last intervals, the newest last
+  std::size_t change_ = 0;       // of the schedule, the next one
+  std::deque<double> arrivals_;  // of the last intervals, the newest last
   std::size_t window_ = 0;
 };
 

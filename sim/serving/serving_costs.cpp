@@ -1,6 +1,7 @@
 #include "sim/serving/serving_costs.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "model/errors.hpp"
 
@@ -9,31 +10,14 @@ namespace {
 
 // Between two kernels of a graph, on top of the kernels' own times. NVIDIA, "Getting Started with
 // CUDA Graphs" (developer.nvidia.com/blog/cuda-graphs, 2019): a kernel of 2.9 us takes 3.4 us in a
-// graph of twenty. Chains of empty kernels in graphs on later GPUs take 0.58 us a node (ahrefs/ocannl
-// issue 488), their few hundred nanoseconds of run time included.
+// graph of twenty. Chains of empty kernels in graphs on later GPUs take 0.58 us a node
+// (ahrefs/ocannl issue 488), their few hundred nanoseconds of run time included.
 constexpr Seconds kGraphGap = 0.5 * us;
 
 // Draws of the slowest rank that a mean is taken over, at least.
 constexpr std::int64_t kDraws = 16;
 
 double in_s(Seconds t) { return t.in(s); }
-
-std::shared_ptr<const RoutingSampler> make_sampler(const ModelSpec& model,
-                                                   const PoolSpec& pool,
-                                                   const RoutingSpec& routing,
-                                                   std::uint64_t seed,
-                                                   int num_threads) {
-  if (!model.moe) return nullptr;
-  RoutingProblem problem;
-  problem.moe = *model.moe;
-  problem.spec = routing;
-  problem.ep = pool.plan.ep;
-  if (pool.plan.ep > 1) problem.placement = pool.plan.placement;
-  problem.ranks_per_node = std::min(pool.plan.ep, pool.cluster.gpus_per_node);
-  problem.num_layers = model.num_moe_layers();
-  problem.seed = seed;
-  return std::make_shared<const RoutingSampler>(problem, num_threads);
-}
 
 }  // namespace
 
@@ -57,16 +41,15 @@ PieceCost operator*(double factor, PieceCost cost) {
 
 ServingCosts::ServingCosts(const ModelSpec& model,
                            const PoolSpec& pool,
-                           const RoutingSpec& routing,
-                           std::uint64_t seed,
-                           int num_threads)
+                           UnitRouting routing)
     : pool_(pool),
       ops_(model, pool.plan, pool.kv.bytes_per_element),
       cost_(pool.profile, pool.cluster.gpu),
-      sampler_(make_sampler(model, pool, routing, seed, num_threads)),
+      routing_(std::move(routing)),
       links_(link_rates(pool.cluster, pool.profile.comm)),
       ep_per_node_(std::min(pool.plan.ep, pool.cluster.gpus_per_node)) {
-  if (model.moe) message_ = expert_message(model, pool.plan.recipe);
+  if (!model.moe) return;
+  message_ = expert_message(model, pool.plan.recipe);
 }
 
 SmShare ServingCosts::share(StepSetting setting) const {
@@ -75,7 +58,7 @@ SmShare ServingCosts::share(StepSetting setting) const {
 }
 
 Seconds ServingCosts::gap(StepSetting setting) const {
-  return setting.kind == StepKind::decode && pool_.plan.cuda_graphs ? kGraphGap
+  return setting.kind == BatchKind::decode && pool_.plan.cuda_graphs ? kGraphGap
                                                                     : cost_.profile().launch_gap;
 }
 
@@ -92,8 +75,8 @@ PieceCost ServingCosts::kernels(const OpList& ops, StepSetting setting) const {
   return piece;
 }
 
-PieceCost ServingCosts::prefill_core(const AttentionShape& shape, StepSetting setting) const {
-  return kernels({ops_.prefill_core(shape)}, setting);
+double ServingCosts::kernel_seconds(const Op& op, StepSetting setting) const {
+  return in_s(cost_.cost(op, share(setting)).time + op.launches * gap(setting));
 }
 
 PieceCost ServingCosts::decode_core(std::int64_t requests,
@@ -116,15 +99,13 @@ PieceCost ServingCosts::all_reduce(std::int64_t tokens) const {
   if (tp == 1) return piece;
   const Bytes bytes = static_cast<double>(tokens * ops_.model().hidden * 2) * B;
   const std::int64_t per_node = std::min(tp, pool_.cluster.gpus_per_node);
-  const bool same_links =
-      pool_.profile.gpu.nvlink_bandwidth == pool_.cluster.gpu.nvlink_bandwidth;
+  const bool same_links = pool_.profile.gpu.nvlink_bandwidth == pool_.cluster.gpu.nvlink_bandwidth;
   const GroupFit* fit =
       same_links ? find_group(pool_.profile.groups, "all_reduce", tp, per_node, bytes.in(B))
                  : nullptr;
   piece.add(Category::exposed_comm,
-            in_s(fit != nullptr
-                     ? group_time(*fit, bytes.in(B))
-                     : 2 * ring_time(pool_.cluster, links_, bytes, tp, per_node)));
+            in_s(fit != nullptr ? group_time(*fit, bytes.in(B))
+                                : 2 * ring_time(pool_.cluster, links_, bytes, tp, per_node)));
   return piece;
 }
 
@@ -156,37 +137,40 @@ ServingCosts::Flight ServingCosts::normal(const TwoHopTraffic& traffic,
   const std::int64_t sms = pool_.plan.comm_sms;
   const double out = overlapped ? comm.dispatch_overlap : 1,
                back = overlapped ? comm.combine_overlap : 1;
-  return {in_s(comm.layout + 1 / out * two_hop_time(links_,
-                                                    traffic,
-                                                    message_.dispatch,
-                                                    copy_rate(comm.dispatch_per_sm, sms))),
-          in_s(1 / back * two_hop_time(links_,
-                                       handed_back(traffic, received),
-                                       message_.combine,
-                                       copy_rate(comm.combine_per_sm, sms)))};
+  return {in_s(comm.layout +
+               1 / out *
+                   two_hop_time(
+                       links_, traffic, message_.dispatch, copy_rate(comm.dispatch_per_sm, sms))),
+          in_s(1 / back *
+               two_hop_time(links_,
+                            handed_back(traffic, received),
+                            message_.combine,
+                            copy_rate(comm.combine_per_sm, sms)))};
 }
 
 ServingCosts::ExpertCosts ServingCosts::of_draw(const std::vector<RankTraffic>& ranks,
                                                 StepSetting setting) const {
   ExpertCosts costs;
   const bool low = has_exchange() && exchange(setting.kind) == Exchange::low_latency;
-  const ExpertLayout layout = low ? ExpertLayout::masked : ExpertLayout::contiguous;
+  const ExpertLayout layout = !has_exchange() ? ExpertLayout::indexed
+                              : low           ? ExpertLayout::masked
+                                              : ExpertLayout::contiguous;
   const RankTraffic* slowest = &ranks.front();
   double most_rows = 0, rows = 0;
   for (const RankTraffic& r : ranks) {
     const auto work = [&](const RankTraffic& t) {
-      return low ? t.load.rows : t.load.padded_rows;
+      return layout == ExpertLayout::contiguous ? t.load.padded_rows : t.load.rows;
     };
     if (work(r) > work(*slowest)) slowest = &r;
     most_rows = std::max(most_rows, static_cast<double>(r.load.rows));
     rows += static_cast<double>(r.load.rows);
   }
   costs.max_over_mean_rows = rows > 0 ? most_rows * static_cast<double>(ranks.size()) / rows : 1;
-  costs.experts = kernels(ops_.routed_experts(slowest->load, slots(), layout), setting);
+  costs.experts = kernels(
+      ops_.routed_experts(slowest->load, sampler(setting.kind)->slots_per_rank(), layout), setting);
   if (!has_exchange()) return costs;
   if (low) {
-    const Flight flight =
-        low_latency(most_rows / static_cast<double>(ops_.model().moe->top_k));
+    const Flight flight = low_latency(most_rows / static_cast<double>(ops_.model().moe->top_k));
     costs.dispatch = flight.dispatch;
     costs.combine = flight.combine;
     if (setting.overlapped) {
@@ -198,8 +182,10 @@ ServingCosts::ExpertCosts ServingCosts::of_draw(const std::vector<RankTraffic>& 
   }
   for (const RankTraffic& r : ranks) {
     const auto received = static_cast<double>(r.load.tokens_received);
-    TwoHopTraffic traffic = two_hop_traffic(
-        std::max(r.nic_rows_sent, r.nic_rows_received), received, r.node_mean_received, ep_per_node_);
+    TwoHopTraffic traffic = two_hop_traffic(std::max(r.nic_rows_sent, r.nic_rows_received),
+                                            received,
+                                            r.node_mean_received,
+                                            ep_per_node_);
     const Flight flight = normal(traffic, received, setting.overlapped);
     costs.dispatch = std::max(costs.dispatch, flight.dispatch);
     costs.combine = std::max(costs.combine, flight.combine);
@@ -208,17 +194,19 @@ ServingCosts::ExpertCosts ServingCosts::of_draw(const std::vector<RankTraffic>& 
 }
 
 ServingCosts::ExpertCosts ServingCosts::experts(std::int64_t tokens, StepSetting setting) const {
-  ENSURE(sampler_ != nullptr && tokens > 0);
-  if (sampler_->problem().spec.kind == RoutingKind::balanced)
-    return of_draw({sampler_->balanced(tokens)}, setting);
-  const std::int64_t layers = sampler_->problem().num_layers,
+  const RoutingSampler* const sampler_of_kind = sampler(setting.kind);
+  ENSURE(sampler_of_kind != nullptr && tokens > 0);
+  const RoutingSampler& sampler = *sampler_of_kind;
+  if (sampler.problem().spec.kind == RoutingKind::balanced)
+    return of_draw({sampler.balanced(tokens)}, setting);
+  const std::int64_t layers = sampler.problem().num_layers,
                      draws_a_layer = ceil_div(kDraws, layers);
   ExpertCosts mean;
   mean.max_over_mean_rows = 0;
   const double share = 1 / static_cast<double>(layers * draws_a_layer);
   for (std::int64_t layer = 0; layer < layers; ++layer)
     for (std::int64_t draw = 0; draw < draws_a_layer; ++draw) {
-      const ExpertCosts one = of_draw(sampler_->sample(tokens, 0, layer, draw), setting);
+      const ExpertCosts one = of_draw(sampler.sample(tokens, 0, layer, draw), setting);
       mean.experts += share * one.experts;
       mean.receive += share * one.receive;
       mean.hand_back += share * one.hand_back;
@@ -240,10 +228,11 @@ ServingCosts::SendCosts ServingCosts::sends(std::int64_t tokens, StepSetting set
       costs.reduce = kernels(ops_.reduce_rows(tokens), setting);
     }
   } else {
-    const RankTraffic mean = sampler_->balanced(tokens);
+    const RankTraffic mean = sampler(setting.kind)->balanced(tokens);
     const auto received = static_cast<double>(mean.load.tokens_received);
-    flight = normal(
-        two_hop_traffic(mean.nic_rows_sent, received, received, ep_per_node_), received, setting.overlapped);
+    flight = normal(two_hop_traffic(mean.nic_rows_sent, received, received, ep_per_node_),
+                    received,
+                    setting.overlapped);
   }
   costs.dispatch = flight.dispatch;
   costs.combine = flight.combine;

@@ -3,12 +3,17 @@
 // the routing. The tables of StepTimeModel are made of these, and tests compare the two.
 //
 // Exchanges
-//   normal       DeepEP's two-hop kernels (model/collective/two_hop). Beside compute they run at the
-//                measured share of their stand-alone rate and keep `comm_sms` SMs.
-//   low latency  one put per (token, expert) (model/collective/low_latency), or what was measured on
-//                this very geometry. The slowest rank receives more rows than the mean, and its
+//   normal       DeepEP's two-hop kernels (model/collective/two_hop). Beside compute they run at
+//                the measured share of their stand-alone rate and keep `comm_sms` SMs.
+//   low latency  one put per (token, expert) (model/collective/low_latency), or what was measured
+//                on this very geometry. The slowest rank receives more rows than the mean, and its
 //                ports set the time. Beside compute the wire needs no SMs; sending and receiving
 //                are kernels of their own on the compute stream.
+//
+// Sequences of their own popularity (RoutingSpec::sequence_cv): a rank has one in a step with
+// prompts, and as many as it may run when it decodes, half of them where halves overlap (they are
+// dispatched one after the other).
+//
 // Without two-batch overlap both are exposed, and the shared expert runs before them (SGLang's
 // _compute_moe_normal; engines that put it on another stream would hide it).
 #pragma once
@@ -19,9 +24,9 @@
 
 #include "model/collective/collective.hpp"
 #include "model/cost_model.hpp"
-#include "model/routing.hpp"
 #include "model/serving/serving_ops.hpp"
 #include "model/serving/serving_spec.hpp"
+#include "sim/serving/unit_routing.hpp"
 
 namespace moesim {
 
@@ -37,13 +42,13 @@ struct PieceCost {
   friend PieceCost operator*(double factor, PieceCost cost);
 };
 
-enum class StepKind : std::uint8_t { prefill, decode };
-inline constexpr std::size_t kNumStepKinds = 2;
+enum class BatchKind : std::uint8_t { prefill, decode };
+inline constexpr std::size_t kNumBatchKinds = 2;
 
 // How kernels run: in which kind of step (its exchange, and how kernels are launched), and whether
 // the two halves of a batch overlap, so that an exchange is in flight most of the time.
 struct StepSetting {
-  StepKind kind = StepKind::decode;
+  BatchKind kind = BatchKind::decode;
   bool overlapped = false;
 };
 
@@ -51,12 +56,10 @@ class ServingCosts {
  public:
   ServingCosts(const ModelSpec& model,
                const PoolSpec& pool,
-               const RoutingSpec& routing,
-               std::uint64_t seed,
-               int num_threads);
+               UnitRouting routing);
 
   PieceCost kernels(const OpList& ops, StepSetting setting) const;
-  PieceCost prefill_core(const AttentionShape& shape, StepSetting setting) const;
+  double kernel_seconds(const Op& op, StepSetting setting) const;  // with its gap
   PieceCost decode_core(std::int64_t requests,
                         std::int64_t context,
                         std::int64_t query_tokens,
@@ -82,17 +85,19 @@ class ServingCosts {
 
   const ServingOps& ops() const { return ops_; }
   const PoolSpec& pool() const { return pool_; }
-  Exchange exchange(StepKind kind) const {
-    return kind == StepKind::prefill ? pool_.plan.prefill_exchange : pool_.plan.decode_exchange;
+  Exchange exchange(BatchKind kind) const {
+    return kind == BatchKind::prefill ? pool_.plan.prefill_exchange : pool_.plan.decode_exchange;
   }
-  bool has_exchange() const { return sampler_ && pool_.plan.ep > 1; }
+  bool has_exchange() const { return ops_.model().moe && pool_.plan.ep > 1; }
   // Whether compute has fewer SMs: while a normal exchange runs beside it.
   bool gives_up_sms(StepSetting setting) const {
     return has_exchange() && setting.overlapped && exchange(setting.kind) == Exchange::normal &&
            pool_.plan.comm_sms > 0;
   }
-  const RoutingSampler* sampler() const { return sampler_.get(); }
-  std::int64_t slots() const { return sampler_ ? sampler_->slots_per_rank() : 0; }
+  bool has_overlap() const { return has_exchange() && pool_.plan.two_batch_overlap; }
+  const RoutingSampler* sampler(BatchKind kind) const {  // nullptr: no experts
+    return (kind == BatchKind::prefill ? routing_.prefill : routing_.decode).get();
+  }
 
  private:
   struct Flight {
@@ -108,7 +113,7 @@ class ServingCosts {
   PoolSpec pool_;
   ServingOps ops_;
   CostModel cost_;
-  std::shared_ptr<const RoutingSampler> sampler_;
+  UnitRouting routing_;
   LinkRates links_;
   ExpertMessage message_;
   std::int64_t ep_per_node_ = 1;

@@ -25,10 +25,10 @@ PoolPoint pool_point(const PoolSums& from,
   p.prompt_tokens = to.prompt_tokens - from.prompt_tokens;
   p.cached_tokens = to.cached_tokens - from.cached_tokens;
   p.output_tokens = to.output_tokens - from.output_tokens;
-  p.fewest_units = std::max({share(static_cast<double>(p.prompt_tokens) / ticks,
-                                   capacity.prompt_tokens_per_tick),
-                             share(p.running, capacity.places),
-                             share(page_ticks / ticks, capacity.pages)});
+  p.fewest_units = std::max(
+      {share(static_cast<double>(p.prompt_tokens) / ticks, capacity.prompt_tokens_per_tick),
+       share(p.running, capacity.places),
+       share(page_ticks / ticks, capacity.pages)});
   return p;
 }
 
@@ -71,8 +71,7 @@ std::vector<SeriesPoint> ServingSeries::finish(Tick end,
     point.unrouted = (to.sums.unrouted_ticks - from.sums.unrouted_ticks) / ticks;
     point.unplaced = (to.sums.unplaced_ticks - from.sums.unplaced_ticks) / ticks;
     for (std::size_t p = 0; p < capacities.size(); ++p)
-      point.pools.push_back(
-          pool_point(from.sums.pools[p], to.sums.pools[p], ticks, capacities[p]));
+      point.pools.push_back(pool_point(from.sums.pools[p], to.sums.pools[p], ticks, capacities[p]));
     points.push_back(std::move(point));
   }
   return points;

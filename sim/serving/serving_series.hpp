@@ -13,9 +13,9 @@ namespace moesim {
 
 // Sums since the start of the simulation; those of an interval are differences.
 struct PoolSums {
-  double up_ticks = 0;           // units that serve, draining ones included
-  double provisioned_ticks = 0;  // those that start or are under repair too
-  double busy_ticks = 0;         // inside steps
+  double up_ticks = 0;                          // units that serve, draining ones included
+  double provisioned_ticks = 0;                 // those that start or are under repair too
+  double busy_ticks = 0;                        // inside steps
   double running_ticks = 0, waiting_ticks = 0;  // requests
   double page_ticks = 0;
   std::int64_t prompt_tokens = 0, cached_tokens = 0, output_tokens = 0;

@@ -36,6 +36,7 @@ struct ServingUnit::Impl {
 
   void start_ranks() {
     ranks.clear();
+    context.wheel.clear();
     ranks.reserve(context.settings.num_ranks);
     for (std::int32_t i = 0; i < context.settings.num_ranks; ++i) {
       ranks.emplace_back(context, i);
@@ -44,8 +45,7 @@ struct ServingUnit::Impl {
     totals = {};
   }
 
-  // What is integrated over time; changes at single ranks are followed by `change`, what a step does
-  // to all by `recount`.
+  // What is integrated over time.
   struct Totals {
     std::int64_t pages = 0, running = 0, waiting = 0, outstanding = 0;
   };
@@ -70,14 +70,14 @@ struct ServingUnit::Impl {
         std::max(context.counters.most_pages, ranks[rank].pages().in_use());
     return result;
   }
-  void recount() {
-    totals = {};
-    for (std::size_t i = 0; i < ranks.size(); ++i) {
-      count(ranks[i], 1);
-      choice.set(static_cast<std::int32_t>(i), load(ranks[i]));
-      context.counters.most_pages =
-          std::max(context.counters.most_pages, ranks[i].pages().in_use());
-    }
+  // The same for a rank's part in a step.
+  template <class Change>
+  void change_in_step(std::size_t i, Change&& change_it) {
+    count(ranks[i], -1);
+    change_it(ranks[i]);
+    count(ranks[i], 1);
+    choice.set(static_cast<std::int32_t>(i), load(ranks[i]));
+    context.counters.most_pages = std::max(context.counters.most_pages, ranks[i].pages().in_use());
   }
   void pass_time(Tick now) {
     ENSURE(now >= counted_until);
@@ -117,8 +117,7 @@ std::optional<Outcome> ServingUnit::refusal(const Request& request) const {
   const UnitSettings& settings = context.settings;
   ENSURE(request.input_tokens >= 1 && request.output_tokens >= 1);
   const std::int64_t input = request.input_tokens, output = request.output_tokens;
-  if (settings.engine.max_context_tokens > 0 &&
-      input + output > settings.engine.max_context_tokens)
+  if (settings.engine.max_context_tokens > 0 && input + output > settings.engine.max_context_tokens)
     return Outcome::rejected_context;
   // A step writes KV of all tokens but the last, and of drafts; a prefill unit only of the prompt.
   const bool decodes = settings.role != PoolRole::prefill && output > 1;
@@ -165,11 +164,13 @@ std::optional<Tick> ServingUnit::start_step(Tick now) {
   bool empty = true;
   Tick swap_time = 0;
   for (std::size_t i = 0; i < unit.ranks.size(); ++i) {
-    unit.ranks[i].form(now, unit.batches[i]);
+    if (!unit.ranks[i].form_quietly(unit.batches[i], unit.totals.pages))
+      unit.change_in_step(i, [&](RankEngine& rank) {
+        rank.form(now, unit.batches[i]);
+        swap_time = std::max(swap_time, rank.swap_time());
+      });
     empty = empty && unit.batches[i].empty();
-    swap_time = std::max(swap_time, unit.ranks[i].swap_time());
   }
-  unit.recount();
   unit.empty_step = empty;
   unit.step_begin = now;
   if (!empty) {
@@ -195,11 +196,11 @@ const StepOutcome& ServingUnit::finish_step(Tick now) {
   unit.step_end.reset();
   unit.pass_time(now);
   RankGaps gaps;
-  for (RankEngine& rank : unit.ranks) {
-    const RankGaps of_rank = rank.finish(now, unit.log);
-    gaps.steady += of_rank.steady;
-    gaps.burst += of_rank.burst;
-  }
+  for (std::size_t i = 0; i < unit.ranks.size(); ++i)
+    if (!unit.ranks[i].finish_quietly(gaps))
+      unit.change_in_step(i, [&](RankEngine& rank) { rank.finish(now, unit.log, gaps); });
+  unit.context.counters.drafted_tokens += gaps.steady * unit.context.draft_tokens;
+  ++unit.context.step;
   if (gaps.steady > 0) unit.log.token_gaps(now, now - unit.context.last_step_end, gaps.steady);
   if (gaps.burst > 0) unit.log.token_gaps(now, 0, gaps.burst);
   if (!unit.empty_step) {
@@ -207,7 +208,6 @@ const StepOutcome& ServingUnit::finish_step(Tick now) {
     unit.context.counters.busy += now - unit.step_begin;
     unit.context.last_step_end = now;
   }
-  unit.recount();
   if (kDebugBuild && unit.context.counters.steps % kStepsBetweenChecks == 0) unit.check();
   return unit.context.outcome;
 }
@@ -222,13 +222,13 @@ bool ServingUnit::reserve(LiveRequest& request, Tick now) {
   };
   if (try_rank(unit.choice.least())) return true;
   // The rank with the fewest requests may be short of pages where another is not.
-  std::int32_t roomiest = 0;
-  for (std::size_t i = 1; i < unit.ranks.size(); ++i)
-    if (unit.ranks[i].num_requests() < unit.context.most_running &&
-        (unit.ranks[roomiest].num_requests() >= unit.context.most_running ||
+  std::int32_t roomiest = -1;
+  for (std::int32_t i = 0; i < static_cast<std::int32_t>(unit.ranks.size()); ++i)
+    if (unit.ranks[i].takes_reservations() &&
+        (roomiest < 0 ||
          unit.ranks[i].pages().available() > unit.ranks[roomiest].pages().available()))
-      roomiest = static_cast<std::int32_t>(i);
-  return try_rank(roomiest);
+      roomiest = i;
+  return roomiest >= 0 && try_rank(roomiest);
 }
 
 void ServingUnit::cancel(LiveRequest& request, Tick now) {

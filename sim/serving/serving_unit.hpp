@@ -1,19 +1,19 @@
 // One unit of a pool: the engine of its attention ranks. Every rank has its queue, its batch and
-// its KV pages (sim/serving/rank_engine); all ranks step together (experts lie over all of them), so
-// a step is one event of the simulation. Between its steps the unit knows nothing of the cluster
+// its KV pages (sim/serving/rank_engine); all ranks step together (experts lie over all of them),
+// so a step is one event of the simulation. Between its steps the unit knows nothing of the cluster
 // around it.
 //
-// A rank is chosen when a request arrives and kept: in a prefill unit the one with the fewest prompt
-// tokens to compute, elsewhere the one with the fewest requests; with blocks and a prefix cache the
-// one on which the fewest prompt tokens are left before the request's first token. Ties: the lowest
-// rank.
+// A rank is chosen when a request arrives and kept: in a prefill unit the one with the fewest
+// prompt tokens to compute, elsewhere the one with the fewest requests; with blocks and a prefix
+// cache the one on which the fewest prompt tokens are left before the request's first token. Ties:
+// the lowest rank.
 //
 // A step lasts what the StepClock says, plus EngineSpec::step_overhead, plus the slowest rank's
 // swapping. Tokens are seen at its end. A unit whose requests all wait for cached prefixes from a
 // tier takes empty steps of at most a millisecond, to see what arrives meanwhile.
 //
-// Sources: vLLM v1's scheduler, Sarathi-Serve (Agrawal et al. 2024) for chunked prefill, Orca (Yu et
-// al. 2022) and static batches as baselines.
+// Sources: vLLM v1's scheduler, Sarathi-Serve (Agrawal et al. 2024) for chunked prefill, Orca (Yu
+// et al. 2022) and static batches as baselines.
 #pragma once
 
 #include <cstdint>
@@ -31,13 +31,13 @@ namespace moesim {
 // and the units in its record, and leaves the rest as it is.
 struct LiveRequest {
   RequestRecord record;
-  Tick last_token = 0;            // when the last of `generated` was made
-  std::int32_t generated = 0;     // output tokens that exist
-  std::int32_t covered = 0;       // prompt tokens that were computed or found cached, ever
-  bool kv_arrived = false;        // KV of all but its last token was computed elsewhere and is here
+  Tick last_token = 0;         // when the last of `generated` was made
+  std::int32_t generated = 0;  // output tokens that exist
+  std::int32_t covered = 0;    // prompt tokens that were computed or found cached, ever
+  bool kv_arrived = false;     // KV of all but its last token was computed elsewhere and is here
   std::int32_t prefill_rank = -1, prefill_slot = -1;  // of prefill_unit: holds the pages until they
                                                       // are fetched
-  std::int32_t decode_rank = -1;  // of decode_unit: where pages are reserved
+  std::int32_t decode_rank = -1;                      // of decode_unit: where pages are reserved
 };
 
 struct UnitSettings {
@@ -61,7 +61,7 @@ struct UnitCounters {
   std::int64_t prompt_tokens = 0;      // computed, recomputation included
   std::int64_t recomputed_tokens = 0;  // of those, for a second time
   std::int64_t cached_tokens = 0;      // found instead of computed
-  std::int64_t output_tokens = 0;
+  std::int64_t output_tokens = 0;      // counted when a stretch of decoding ends, up to 512 late
   std::int64_t drafted_tokens = 0, accepted_tokens = 0;
   Tick busy = 0;                                // inside steps
   double kv_page_ticks = 0;                     // pages in use x time, summed over ranks
@@ -97,7 +97,8 @@ class ServingUnit {
   bool stepping() const;
 
   // Decode role: pages and a place in a batch for a request whose KV is about to be fetched; false
-  // when no rank has them now. The reservation becomes the request's when it is added.
+  // when no rank has them now, or only one where requests wait (they were preempted, and go
+  // first). The reservation becomes the request's when it is added.
   bool reserve(LiveRequest& request, Tick now);
   void cancel(LiveRequest& request, Tick now);  // it will not come
   // Prefill role: its KV was fetched; the pages are free (or stay as cached prefix).
@@ -113,7 +114,8 @@ class ServingUnit {
   std::int64_t outstanding_tokens() const;  // prompt tokens not computed yet
   std::int64_t pages_in_use() const;        // all ranks
   std::int64_t pages() const;
-  std::int64_t cached_prefix_tokens(const Request& request) const;  // best rank's match, HBM or tier
+  std::int64_t cached_prefix_tokens(
+      const Request& request) const;  // best rank's match, HBM or tier
   bool idle() const { return num_waiting() + num_running() == 0 && !stepping(); }
   // Time integrals in it are up to the last call that had a time.
   const UnitCounters& counters() const;

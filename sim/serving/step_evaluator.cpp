@@ -16,13 +16,21 @@ AttentionShape prefill_shape(const BatchShape& b) {
   AttentionShape shape;
   shape.batch = whole(n);
   shape.seq = whole(b.prefill_tokens / n);
-  shape.prefix = std::max<std::int64_t>(
-      0, std::llround((b.prefill_context - b.prefill_tokens) / n));
+  shape.prefix =
+      std::max<std::int64_t>(0, std::llround((b.prefill_context - b.prefill_tokens) / n));
   return shape;
 }
 double pairs_of(const AttentionShape& x) {
   const auto seq = static_cast<double>(x.seq);
   return static_cast<double>(x.batch) * seq * (static_cast<double>(x.prefix) + seq / 2);
+}
+
+// Partial tiles make the core of prompts a staircase in two lengths, and it is one kernel: no
+// table.
+double prefill_seconds(const ServingCosts& costs, const BatchShape& b, StepSetting setting) {
+  const AttentionShape shape = prefill_shape(b);
+  return b.prefill_pairs / pairs_of(shape) *
+         costs.kernel_seconds(costs.ops().prefill_core(shape), setting);
 }
 
 }  // namespace
@@ -61,9 +69,7 @@ BatchShape draft_batch(const RankBatch& batch) {
   return whole_batch(decoding, 1);
 }
 
-RankParts<PieceCost> evaluate(const ServingCosts& costs,
-                              const BatchShape& b,
-                              StepSetting setting) {
+RankParts<PieceCost> evaluate(const ServingCosts& costs, const BatchShape& b, StepSetting setting) {
   RankParts<PieceCost> parts;
   if (b.tokens <= 0) return parts;
   const ServingOps& ops = costs.ops();
@@ -80,7 +86,7 @@ RankParts<PieceCost> evaluate(const ServingCosts& costs,
   if (b.prefill_tokens > 0) {
     const AttentionShape shape = prefill_shape(b);
     parts.core += run(ops.expand(whole(b.prefill_context)));
-    parts.core += b.prefill_pairs / pairs_of(shape) * costs.prefill_core(shape, setting);
+    parts.core += b.prefill_pairs / pairs_of(shape) * run({ops.prefill_core(shape)});
   }
   parts.gate = run(ops.gate(expert_tokens));
   parts.shared = run(ops.shared_expert(expert_tokens));
@@ -111,7 +117,7 @@ namespace {
 struct Ranges {
   double tokens, requests, context;
 };
-Ranges ranges_of(const PoolSpec& pool, StepKind kind) {
+Ranges ranges_of(const PoolSpec& pool, BatchKind kind) {
   const EngineSpec& e = pool.engine;
   const auto most = [](std::int64_t a, std::int64_t b) {
     return static_cast<double>(std::max(a, b));
@@ -119,46 +125,42 @@ Ranges ranges_of(const PoolSpec& pool, StepKind kind) {
   Ranges r{};
   r.requests = most(e.max_requests, 64);
   r.tokens = r.requests * static_cast<double>(e.draft_tokens() + 1);
-  if (kind == StepKind::prefill) r.tokens = most(e.max_batch_tokens, 1024) + r.tokens;
+  if (kind == BatchKind::prefill) r.tokens = most(e.max_batch_tokens, 1024) + r.tokens;
   r.context = most(e.max_context_tokens, 8192);
   return r;
 }
 
-// Fine where steps of a tile of rows show, coarse where draws of the routing average them out.
-constexpr int kTokenBits = 6, kRequestBits = 4, kContextBits = 3;
-constexpr int kPromptBits = 1, kPromptTokenBits = 4, kPromptContextBits = 2;
-constexpr int kSampledBits = 3;
+// Fine where a tile of rows more or less shows (most of all where all experts cross one together),
+// coarse where draws of the routing average it out.
+constexpr int kTokenBits = 7, kRequestBits = 4, kContextBits = 3;
+constexpr int kBalancedBits = 9, kSampledBits = 3;
 
-int expert_bits(const ServingCosts& costs) {
-  const RoutingSampler* sampler = costs.sampler();
-  return sampler != nullptr && sampler->problem().spec.kind == RoutingKind::balanced
-             ? kTokenBits - 1
-             : kSampledBits;
+int expert_bits(const ServingCosts& costs, BatchKind kind) {
+  const RoutingSampler* sampler = costs.sampler(kind);
+  return sampler != nullptr && sampler->problem().spec.kind == RoutingKind::balanced ? kBalancedBits
+                                                                                     : kSampledBits;
 }
 
 TimePlane decode_plane(const ServingCosts& costs, StepSetting setting, std::int64_t query_tokens) {
   const Ranges r = ranges_of(costs.pool(), setting.kind);
   constexpr double kBlock = static_cast<double>(kDecodeBlock);
-  return TimePlane(GridAxis(0, 1, kRequestBits, r.requests),
-                   GridAxis(0, kBlock, kContextBits, r.context),
-                   [&](double requests, double context) {
-                     return costs
-                         .decode_core(whole(requests), whole(context), query_tokens, setting)
-                         .seconds();
-                   });
+  return TimePlane(
+      GridAxis(1, kRequestBits, r.requests),
+      GridAxis(kBlock, kContextBits, r.context),
+      [&](double requests, double context) {
+        return costs.decode_core(whole(requests), whole(context), query_tokens, setting).seconds();
+      });
 }
 
 TimeTable<5> expert_table(const ServingCosts& costs, StepSetting setting, int num_threads) {
-  const GridAxis axis(0, 1, expert_bits(costs), ranges_of(costs.pool(), setting.kind).tokens);
+  const GridAxis axis(
+      1, expert_bits(costs, setting.kind), ranges_of(costs.pool(), setting.kind).tokens);
   std::vector<TimeTable<5>::Row> rows(axis.size());
-  if (costs.sampler() != nullptr)
+  if (costs.sampler(setting.kind) != nullptr)
     parallel_for(axis.size(), num_threads, [&](std::size_t i) {
       const ServingCosts::ExpertCosts e = costs.experts(whole(axis.value(i)), setting);
-      rows[i] = {e.experts.seconds(),
-                 e.receive.seconds(),
-                 e.hand_back.seconds(),
-                 e.dispatch,
-                 e.combine};
+      rows[i] = {
+          e.experts.seconds(), e.receive.seconds(), e.hand_back.seconds(), e.dispatch, e.combine};
     });
   std::size_t next = 0;
   return TimeTable<5>(axis, [&](double) { return rows[next++]; });
@@ -167,9 +169,11 @@ TimeTable<5> expert_table(const ServingCosts& costs, StepSetting setting, int nu
 }  // namespace
 
 StepTables::StepTables(const ServingCosts& costs, StepSetting setting, int num_threads)
-    : query_tokens_(costs.pool().engine.draft_tokens() + 1),
+    : costs_(costs),
+      setting_(setting),
+      query_tokens_(costs.pool().engine.draft_tokens() + 1),
       shared_experts_(!costs.has_exchange()),
-      tokens_(GridAxis(0, 1, kTokenBits, ranges_of(costs.pool(), setting.kind).tokens),
+      tokens_(GridAxis(1, kTokenBits, ranges_of(costs.pool(), setting.kind).tokens),
               [&](double tokens) {
                 const std::int64_t t = whole(tokens);
                 const ServingOps& ops = costs.ops();
@@ -189,51 +193,25 @@ StepTables::StepTables(const ServingCosts& costs, StepSetting setting, int num_t
                 row[draft_input] = run(ops.mtp_input(t));
                 return row;
               }),
-      head_(GridAxis(0, 1, kTokenBits, ranges_of(costs.pool(), StepKind::decode).tokens),
+      head_(GridAxis(1, kTokenBits, ranges_of(costs.pool(), BatchKind::decode).tokens),
             [&](double rows) {
-              return TimeTable<1>::Row{costs.kernels(costs.ops().head(whole(rows)), setting)
-                                           .seconds()};
+              return TimeTable<1>::Row{
+                  costs.kernels(costs.ops().head(whole(rows)), setting).seconds()};
             }),
-      expand_(GridAxis(0, 1, kTokenBits, 4 * ranges_of(costs.pool(), setting.kind).context),
+      expand_(GridAxis(1, kTokenBits, 4 * ranges_of(costs.pool(), setting.kind).context),
               [&](double tokens) {
                 return TimeTable<1>::Row{
                     costs.kernels(costs.ops().expand(whole(tokens)), setting).seconds()};
               }),
       decode_(decode_plane(costs, setting, query_tokens_)),
       decode_one_(query_tokens_ > 1 ? decode_plane(costs, setting, 1) : decode_),
-      prefill_requests_(0, 1, kPromptBits, 64),
       experts_(expert_table(costs, setting, num_threads)),
-      sends_(GridAxis(0, 1, kTokenBits - 1, ranges_of(costs.pool(), setting.kind).tokens),
-             [&](double tokens) {
-               const ServingCosts::SendCosts s = costs.sends(whole(tokens), setting);
-               return TimeTable<4>::Row{
-                   s.send.seconds(), s.reduce.seconds(), s.dispatch, s.combine};
-             }) {
-  const Ranges r = ranges_of(costs.pool(), setting.kind);
-  for (std::size_t i = 0; i < prefill_requests_.size(); ++i) {
-    if (setting.kind != StepKind::prefill) break;
-    const std::int64_t n = whole(prefill_requests_.value(i));
-    prefill_.emplace_back(
-        GridAxis(0, 1, kPromptTokenBits, r.tokens),
-        GridAxis(0, static_cast<double>(kAttentionTile), kPromptContextBits, r.context),
-                          [&](double seq, double prefix) {
-                            AttentionShape x;
-                            x.batch = n;
-                            x.seq = whole(seq);
-                            x.prefix = std::llround(prefix);
-                            return costs.prefill_core(x, setting).seconds() / pairs_of(x);
-                          });
-  }
-}
-
-double StepTables::prefill_core(const BatchShape& b) const {
-  const double n = std::max(1.0, b.prefill_requests), seq = b.prefill_tokens / n,
-               prefix = std::max(0.0, (b.prefill_context - b.prefill_tokens) / n);
-  const GridAxis::Cell c = prefill_requests_.locate(n);
-  const double low = prefill_[c.index].at(seq, prefix),
-               high = prefill_[c.index + 1].at(seq, prefix);
-  return b.prefill_pairs * (low + std::min(1.0, c.fraction) * (high - low));
-}
+      sends_(
+          GridAxis(1, kSampledBits, ranges_of(costs.pool(), setting.kind).tokens),
+          [&](double tokens) {
+            const ServingCosts::SendCosts s = costs.sends(whole(tokens), setting);
+            return TimeTable<4>::Row{s.send.seconds(), s.reduce.seconds(), s.dispatch, s.combine};
+          }) {}
 
 RankParts<double> StepTables::parts(const BatchShape& b) const {
   RankParts<double> parts;
@@ -243,10 +221,13 @@ RankParts<double> StepTables::parts(const BatchShape& b) const {
   parts.core = row[output];
   if (b.decode_requests > 0) {
     const auto query = static_cast<double>(b.query_tokens);
-    parts.core += b.prefill_tokens > 0 ? tokens_.at(b.decode_requests * query)[absorb] : row[absorb];
-    parts.core += (b.query_tokens == 1 ? decode_one_ : decode_).at(b.decode_requests, b.decode_context);
+    parts.core +=
+        b.prefill_tokens > 0 ? tokens_.at(b.decode_requests * query)[absorb] : row[absorb];
+    parts.core +=
+        (b.query_tokens == 1 ? decode_one_ : decode_).at(b.decode_requests, b.decode_context);
   }
-  if (b.prefill_tokens > 0) parts.core += expand_.at(b.prefill_context)[0] + prefill_core(b);
+  if (b.prefill_tokens > 0)
+    parts.core += expand_.at(b.prefill_context)[0] + prefill_seconds(costs_, b, setting_);
   parts.gate = row[gate];
   parts.shared = row[shared];
   parts.dense = row[dense];
@@ -270,9 +251,34 @@ ExpertParts StepTables::experts(double mean_tokens, double most_tokens) const {
   return parts;
 }
 
-double StepTables::decode_weight(double requests, double context) const {
-  const auto row = tokens_.at(requests * static_cast<double>(query_tokens_));
-  return row[prepare] + row[output] + row[absorb] + row[gate] + decode_.at(requests, context);
+LoadWeights StepTables::decode_weights(const BatchShape& mean) const {
+  constexpr double kStep = 0.125;  // a cell of the tables or more
+  const double requests = std::max(1.0, mean.decode_requests),
+               cached = requests * std::max(1.0, mean.decode_context);
+  const auto seconds = [&](double r, double c) {
+    const auto row = tokens_.at(r * static_cast<double>(query_tokens_));
+    return row[prepare] + row[output] + row[absorb] + row[gate] + decode_.at(r, c / r);
+  };
+  const double at = seconds(requests, cached);
+  LoadWeights w;
+  w.request = (seconds(requests * (1 + kStep), cached) - at) / (kStep * requests);
+  w.cached = (seconds(requests, cached * (1 + kStep)) - at) / (kStep * cached);
+  return w;
+}
+
+LoadWeights StepTables::prefill_weights(const BatchShape& mean) const {
+  LoadWeights w;
+  const double tokens =
+      mean.prefill_tokens + mean.decode_requests * static_cast<double>(query_tokens_);
+  const auto row = tokens_.at(tokens);
+  w.prompt_token = (row[prepare] + row[output] + row[gate]) / tokens;
+  w.request = w.prompt_token * static_cast<double>(query_tokens_);
+  w.prompt_context = expand_.at(mean.prefill_context)[0] / mean.prefill_context;
+  w.pair = prefill_seconds(costs_, mean, setting_) / mean.prefill_pairs;
+  if (mean.decode_requests > 0)
+    w.cached = decode_.at(mean.decode_requests, mean.decode_context) /
+               std::max(1.0, mean.decode_requests * mean.decode_context);
+  return w;
 }
 
 }  // namespace moesim

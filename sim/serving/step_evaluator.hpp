@@ -34,7 +34,13 @@ RankParts<PieceCost> evaluate(const ServingCosts& costs,
 ExpertParts in_seconds(const ServingCosts::ExpertCosts& experts,
                        const ServingCosts::SendCosts& sends);
 
-// The same from tables.
+// Seconds of a rank, as if they were a weighted sum of what it has.
+struct LoadWeights {
+  double request = 0, cached = 0;  // a decoding request and one of its cached tokens
+  double prompt_token = 0, prompt_context = 0, pair = 0;
+};
+
+// The same from tables. `costs` must outlive them.
 class StepTables {
  public:
   StepTables(const ServingCosts& costs, StepSetting setting, int num_threads);
@@ -42,23 +48,34 @@ class StepTables {
   RankParts<double> parts(const BatchShape& batch) const;
   ExpertParts experts(double mean_tokens, double most_tokens) const;
 
-  // Seconds of decode attention and of what grows with tokens, for ranking.
-  double decode_weight(double requests, double context) const;
+  // Around a mean rank. Of ranks that only decode, how many seconds more one request (and one
+  // cached token) takes; with prompts, shares of the mean rank's seconds.
+  LoadWeights decode_weights(const BatchShape& mean) const;
+  LoadWeights prefill_weights(const BatchShape& mean) const;
 
  private:
-  enum Column : std::size_t { prepare, output, gate, absorb, shared, dense, embedding, draft_input };
+  enum Column : std::size_t {
+    prepare,
+    output,
+    gate,
+    absorb,
+    shared,
+    dense,
+    embedding,
+    draft_input
+  };
   static constexpr std::size_t kColumns = draft_input + 1;
-  double prefill_core(const BatchShape& batch) const;
 
+  const ServingCosts& costs_;
+  StepSetting setting_;
   std::int64_t query_tokens_;
   bool shared_experts_;  // experts lie on every rank: their time follows its own tokens
   TimeTable<kColumns> tokens_;
   TimeTable<1> head_, expand_;
-  TimePlane decode_, decode_one_;  // (requests, cached tokens of one), with all query tokens and one
-  GridAxis prefill_requests_;
-  std::vector<TimePlane> prefill_;  // seconds a pair, by requests: (tokens, cached) of one
-  TimeTable<5> experts_;            // experts, receive, hand_back, dispatch, combine
-  TimeTable<4> sends_;              // send, reduce, dispatch, combine
+  TimePlane decode_,
+      decode_one_;        // (requests, cached tokens of one), with all query tokens and one
+  TimeTable<5> experts_;  // experts, receive, hand_back, dispatch, combine
+  TimeTable<4> sends_;    // send, reduce, dispatch, combine
 };
 
 }  // namespace moesim

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
-#include <optional>
 
 #include "sim/serving/two_batch.hpp"
 
@@ -46,12 +44,6 @@ struct SlowestParts {
 struct ExpertParts {
   double experts = 0, dispatch = 0, combine = 0;
   double send = 0, receive = 0, hand_back = 0, reduce = 0;
-};
-
-// One draft pass: a layer on its own.
-struct DraftPass {
-  SlowestParts parts;
-  ExpertParts experts;
 };
 
 inline double layer_with_experts(const SlowestParts& p, const ExpertParts& e) {

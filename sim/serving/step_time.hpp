@@ -1,5 +1,6 @@
 // How long a step of a serving unit takes. The engine asks once a step, so answers come from tables
-// that are made when the model of a pool is: nothing here runs a kernel model in the loop.
+// that are made when the model of a pool is. Only the attention core of prompts, one kernel with a
+// staircase in two lengths, is evaluated in the loop.
 //
 // A step of a unit with experts over its GPUs, layer by layer:
 //   attention of the slowest rank -> dispatch -> experts of the slowest rank -> combine
@@ -10,15 +11,18 @@
 // not yet implemented"), and so does a batch that cannot be split.
 //
 // Speculative decoding: a request brings draft_tokens() + 1 query tokens to verification; the draft
-// module then runs draft_tokens() times, the first time over all of them, and once over every prompt.
+// module then runs draft_tokens() times, the first time over all of them, and once over every
+// prompt.
 //
 // A step with any prompt in it is of the kind `prefill`: its exchange is the prefill exchange and
 // its kernels are launched one by one. Otherwise it is of the kind `decode`.
 //
 // Left out: a rank that is late for one exchange catching up before the next (every layer waits for
 // the slowest), host time that outlasts the kernels of a step (EngineSpec::step_overhead is what is
-// known of it), attention windows, expert tiers (a layer above adds their stalls), and weights of
-// fewer bits than the recipe's operands (memory has them, kernels do not).
+// known of it), that a first draft needs one row of logits a request (its head is counted on all
+// query tokens: it is the weights that take the time), attention windows, expert tiers (a layer
+// above adds their stalls), and weights of fewer bits than the recipe's operands (memory has them,
+// kernels do not).
 #pragma once
 
 #include <array>
@@ -33,6 +37,7 @@
 #include "model/routing_spec.hpp"
 #include "model/serving/serving_spec.hpp"
 #include "model/units.hpp"
+#include "sim/serving/unit_routing.hpp"
 
 namespace moesim {
 
@@ -64,9 +69,9 @@ struct StepPart {
 };
 struct StepBreakdown {
   Seconds step;
-  std::vector<StepPart> parts;             // all categories, in order; they sum to `step`
+  std::vector<StepPart> parts;                     // all categories, in order; they sum to `step`
   std::array<double, kNumOrigins> origin_share{};  // of the kernels' seconds; sums to 1
-  bool overlapped = false;                 // two-batch overlap took place
+  bool overlapped = false;                         // two-batch overlap took place
   // Of one layer with experts. Dispatch: of one half where halves overlap, copies into and out of
   // buffers included, and the wait of the mean rank for the slowest one's attention.
   Seconds exposed_communication, dispatch;
@@ -75,8 +80,12 @@ struct StepBreakdown {
 
 class StepTimeModel : public StepClock {
  public:
-  // A placement that cannot be made, or a routing that the model cannot give, must have been refused
-  // when they were read.
+  // A placement that cannot be made, or a routing that the model cannot give, must have been
+  // refused when they were read.
+  StepTimeModel(const ModelSpec& model,
+                const PoolSpec& pool,
+                UnitRouting routing,
+                int num_threads = 1);
   StepTimeModel(const ModelSpec& model,
                 const PoolSpec& pool,
                 const RoutingSpec& routing,
@@ -86,7 +95,8 @@ class StepTimeModel : public StepClock {
 
   // 0 when all ranks are empty.
   Tick step_time(std::span<const RankBatch> ranks) const override;
-  // Evaluated directly, without tables: step_time is within 1 % of its `step`.
+  // Evaluated directly, without tables. step_time is within 1 % of its `step`, but for batches just
+  // past a full tile of rows, where a table's straight line is up to a few per cent early or late.
   StepBreakdown breakdown(std::span<const RankBatch> ranks) const;
 
  private:

@@ -13,9 +13,9 @@
 
 namespace moesim {
 
-// Points first, first + step, ...: 2^bits steps of `step`, then as many of twice that, and so on.
-// All points are whole when `first` and `step` are; from 0, they are multiples of their distance. The cell of a value is read from the exponent
-// and the leading bits of the mantissa of (value - first) / step + 2^bits.
+// Points 0, step, 2 step, ... 2^bits steps; then 2^bits points an octave. All are whole when `step`
+// is, and multiples of their distance, so that powers of two are points. The cell of a value is
+// read from the exponent and the leading bits of the mantissa.
 class GridAxis {
  public:
   struct Cell {
@@ -23,40 +23,51 @@ class GridAxis {
     double fraction = 0;    // of the way to the next one; above 1 beyond the last
   };
 
-  GridAxis(double first, double step, int bits, double last)
-      : first_(first),
-        per_step_(1 / step),
-        offset_(static_cast<double>(std::uint64_t{1} << bits)),
+  GridAxis(double step, int bits, double last)
+      : per_step_(1 / step),
+        linear_(static_cast<double>(std::uint64_t{1} << bits)),
         shift_(52 - bits),
-        base_(std::bit_cast<std::uint64_t>(offset_) >> shift_) {
-    ENSURE(step > 0 && bits >= 0 && bits < 20 && last >= first);
-    size_ = std::max<std::size_t>(
-        2, cell_of((last - first) * per_step_ + offset_) + (last > first ? 2 : 1));
+        base_(std::bit_cast<std::uint64_t>(linear_) >> shift_) {
+    ENSURE(step > 0 && bits >= 0 && bits < 20 && last > 0);
+    const double end = last * per_step_;
+    size_ = cell_of(end) + (position(cell_of(end)) < end ? 2 : 1);
+    size_ = std::max<std::size_t>(2, size_);
   }
   std::size_t size() const { return size_; }
-  double value(std::size_t i) const { return first_ + (position(i) - offset_) / per_step_; }
+  double value(std::size_t i) const { return position(i) / per_step_; }
 
   Cell locate(double x) const {
-    const double u = std::max(0.0, (x - first_) * per_step_) + offset_;
-    const std::size_t cell = cell_of(u);
-    if (cell + 2 > size_) {
-      const double low = position(size_ - 2), high = position(size_ - 1);
-      return {size_ - 2, (u - low) / (high - low)};
+    const double u = std::max(0.0, x * per_step_);
+    if (u < linear_ && u < static_cast<double>(size_ - 1)) {
+      const auto below = static_cast<std::size_t>(u);
+      return {below, u - static_cast<double>(below)};
     }
-    const std::uint64_t rest = std::bit_cast<std::uint64_t>(u) & ((std::uint64_t{1} << shift_) - 1);
-    return {cell,
-            static_cast<double>(rest) / static_cast<double>(std::uint64_t{1} << shift_)};
+    std::size_t cell = cell_of(u);
+    if (cell + 2 > size_) {
+      cell = size_ - 2;
+      const double low = position(cell);
+      return {cell, (u - low) / (position(cell + 1) - low)};
+    }
+    const std::uint64_t cells = std::uint64_t{1} << shift_,
+                        rest = std::bit_cast<std::uint64_t>(u) & (cells - 1);
+    return {cell, static_cast<double>(rest) / static_cast<double>(cells)};
   }
 
  private:
   std::size_t cell_of(double u) const {
-    return static_cast<std::size_t>((std::bit_cast<std::uint64_t>(u) >> shift_) - base_);
+    return u < linear_
+               ? static_cast<std::size_t>(u)
+               : static_cast<std::size_t>((std::bit_cast<std::uint64_t>(u) >> shift_) - base_) +
+                     static_cast<std::size_t>(linear_);
   }
   double position(std::size_t i) const {
-    return std::bit_cast<double>((base_ + static_cast<std::uint64_t>(i)) << shift_);
+    const auto whole = static_cast<std::size_t>(linear_);
+    return i < whole
+               ? static_cast<double>(i)
+               : std::bit_cast<double>((base_ + static_cast<std::uint64_t>(i - whole)) << shift_);
   }
 
-  double first_, per_step_, offset_;
+  double per_step_, linear_;  // steps of equal size up to there
   int shift_;
   std::uint64_t base_;
   std::size_t size_ = 0;

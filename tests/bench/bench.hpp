@@ -22,5 +22,8 @@ void bench_routing();
 void bench_network();
 void bench_cost_model();
 void bench_fit();
+void bench_serving_unit();
+void bench_serving_cluster();
+void bench_requests();
 
 }  // namespace moesim

@@ -137,6 +137,9 @@ int main(int argc, char** argv) {
     moesim::bench_network();
     moesim::bench_cost_model();
     moesim::bench_fit();
+    moesim::bench_serving_unit();
+    moesim::bench_serving_cluster();
+    moesim::bench_requests();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

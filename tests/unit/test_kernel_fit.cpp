@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "calibrate/fit/kernel_fit.hpp"
+#include "model/kernel_model.hpp"
 #include "model/random.hpp"
 #include "tests/catch.hpp"
 #include "tests/hidden_points.hpp"
@@ -102,6 +103,28 @@ TEST_CASE("kernel fit: the coefficients are fitted again without what is left ou
   });
   REQUIRE(last != fit.worst.end());
   CHECK(last->error == Approx(1 / 1.5 - 1).margin(2e-3));
+}
+
+TEST_CASE("kernel fit: an SM multiplies a block of decode no faster than the datasheet") {
+  // Times that follow the bytes alone, of one head count: nothing in them bounds the block.
+  const Case& decode = *find_case("attention_decode");
+  std::vector<Point> points;
+  for (const std::int64_t batch : {1, 4, 16, 64, 128, 256})
+    for (const std::int64_t length : {1024, 4096, 16384, 65536}) {
+      const Shape shape{batch, length, 1, 128};
+      const Seconds time = 10 * us + decode.work(shape, {}).bytes / (0.7 * kGpu.hbm_bandwidth);
+      points.push_back(timed_point("attention_decode", shape, time));
+    }
+  const KernelFit fit = fit_kernel(addresses(points), kGpu, {});
+  const double flops = 2.0 * 64 * 64 * (576 + 512);
+  CHECK(fit.values[0] >= flops / (kGpu.peak_bf16.in(FLOP_per_s) / 132) * (1 - 1e-12));
+  // 256 heads at once have twice the products of 128: never faster than the datasheet either.
+  Profile profile;
+  profile.gpu = kGpu;
+  store(fit, addresses(points), kGpu, TileRule::fastest, "a test", profile);
+  const Work work = decode.work({128, 65536, 2, 128}, {});
+  const Seconds time = decode_base_time(*profile.decode, 128, 65536, 256, work.bytes, 132);
+  CHECK(work.flops / time <= kGpu.peak_bf16);
 }
 
 TEST_CASE("kernel fit: the same numbers with any number of threads") {

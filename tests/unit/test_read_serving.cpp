@@ -172,7 +172,8 @@ TEST_CASE("bad serving: pools", "[serving]") {
                   R"("role": "both")",
                   R"(/pools/0/role: unknown value "both"; known: colocated, prefill, decode)");
   check_disaggregated(R"("name": "d")", R"("name": "p")", R"(/pools/1/name: "p" is there twice)");
-  check_colocated(R"("name": "all")", R"("name": "")", R"(/pools/0/name: expected a name, found "")");
+  check_colocated(
+      R"("name": "all")", R"("name": "")", R"(/pools/0/name: expected a name, found "")");
   check_colocated(R"("units": 2)",
                   R"("units": 0)",
                   "/pools/0/units: expected an integer from 1 to 1000000, found 0");
@@ -190,15 +191,13 @@ TEST_CASE("bad serving: pools", "[serving]") {
                       R"("units": 30)",
                       "/pools: p 30 units x tp 1 x dp 32 + d 8 units x tp 1 x dp 144 = 2112 GPUs, "
                       "but the cluster has 256 nodes x 8 GPUs = 2048");
-  check_colocated(R"("pools")",
-                  R"("routers": 1, "pools")",
-                  R"(unknown key "routers"; did you mean "router"?)");
+  check_colocated(
+      R"("pools")", R"("routers": 1, "pools")", R"(unknown key "routers"; did you mean "router"?)");
   check_colocated(R"("pools")",
                   R"("router": "random", "pools")",
                   R"(/router: unknown value "random"; known: round_robin, least_loaded, least_kv, )"
                   R"(prefix_aware, power_of_two)");
-  check_disaggregated(
-      R"(, "transfer_latency": "1 ms")", "", R"(missing key "transfer_latency")");
+  check_disaggregated(R"(, "transfer_latency": "1 ms")", "", R"(missing key "transfer_latency")");
   check_colocated(R"("pools")",
                   R"("transfer_latency": "1 ms", "pools")",
                   "/transfer_latency: given, but colocated pools move no KV cache");
@@ -234,10 +233,11 @@ TEST_CASE("bad serving: a unit's degrees", "[serving]") {
                   R"("ep": 1, "placement": {"policy": "contiguous"})",
                   "/pools/0/unit/placement: given, but with ep 1 every attention rank holds all "
                   "experts");
-  check_colocated(R"("comm_sms": 20)",
-                  R"("comm_sms": 0)",
-                  "/pools/0/unit/comm_sms: is 0, but the \"normal\" exchange of prefill runs on SMs "
-                  "of its own; expected at least 1");
+  check_colocated(
+      R"("comm_sms": 20)",
+      R"("comm_sms": 0)",
+      "/pools/0/unit/comm_sms: is 0, but the \"normal\" exchange of prefill runs on SMs "
+      "of its own; expected at least 1");
   check_disaggregated(R"("expert_weights": "fp4")",
                       R"("decode_exchange": "normal")",
                       "/pools/1/unit/comm_sms: is 0, but the \"normal\" exchange of decode runs on "
@@ -252,9 +252,7 @@ TEST_CASE("bad serving: a unit's degrees", "[serving]") {
   check_colocated(R"("weights": "bf16")",
                   R"("weights": "fp6")",
                   R"(/pools/0/unit/weights: unknown value "fp6"; known: bf16, fp8, int8, fp4)");
-  check_colocated(R"("tp": 8)",
-                  R"("pp": 8)",
-                  R"(/pools/0/unit: missing key "tp")");
+  check_colocated(R"("tp": 8)", R"("pp": 8)", R"(/pools/0/unit: missing key "tp")");
 }
 
 TEST_CASE("bad serving: degrees that the model does not have", "[serving]") {
@@ -267,8 +265,9 @@ TEST_CASE("bad serving: degrees that the model does not have", "[serving]") {
   CHECK(said(llama, "\"ep\": 8", "\"ep\": 1") == "nothing was refused");
   CHECK(said(llama, "\"ep\": 8", "\"ep\": 1, \"placement\": {}") ==
         "x.json: /pools/0/unit/placement: given, but llama-3.1-70b has no experts");
-  CHECK(said(llama, "\"unit\": {\"tp\": 8, \"dp\": 1, \"ep\": 8", std::string(kTiers) +
-             ": {\"tp\": 8, \"dp\": 1, \"ep\": 1") ==
+  CHECK(said(llama,
+             "\"unit\": {\"tp\": 8, \"dp\": 1, \"ep\": 8",
+             std::string(kTiers) + ": {\"tp\": 8, \"dp\": 1, \"ep\": 1") ==
         "x.json: /pools/0/expert_tiers: given, but llama-3.1-70b has no experts");
   CHECK(said(qwen, "\"kv\"", "\"speculative\": {\"acceptance\": [0.5]}, \"kv\"") ==
         "x.json: /pools/0/speculative: given, but qwen3-235b-a22b has no multi-token prediction "
@@ -296,10 +295,11 @@ TEST_CASE("bad serving: the engine", "[serving]") {
                   R"("batching": "static", "chunked_prefill": true, "max_batch_tokens": 8192)",
                   "/pools/0/engine/chunked_prefill: is true, but \"static\" batches take whole "
                   "prompts; expected false");
-  check_colocated(R"("max_batch_tokens": 8192)",
-                  R"("chunked_prefill": false, "long_prefill_tokens": 5, "max_batch_tokens": 32768)",
-                  "/pools/0/engine/long_prefill_tokens: given, but \"chunked_prefill\" is false: "
-                  "prompts are computed whole");
+  check_colocated(
+      R"("max_batch_tokens": 8192)",
+      R"("chunked_prefill": false, "long_prefill_tokens": 5, "max_batch_tokens": 32768)",
+      "/pools/0/engine/long_prefill_tokens: given, but \"chunked_prefill\" is false: "
+      "prompts are computed whole");
   check_colocated(R"("step_overhead": "0 us")",
                   R"("step_overhead": 0)",
                   "/pools/0/engine/step_overhead: expected a quantity with a unit such as \"2.8 "
@@ -308,16 +308,19 @@ TEST_CASE("bad serving: the engine", "[serving]") {
                   R"("policy": "lifo", "max_requests": 256)",
                   "/pools/0/engine/policy: unknown value \"lifo\"; known: fcfs, priority, "
                   "shortest_prompt, slo_aware");
-  check_colocated(R"("max_requests": 256)",
-                  R"("preemption": "swap", "max_requests": 256)",
-                  "/pools/0/kv/tiers: expected a tier that \"preemption\": \"swap\" moves pages to, "
-                  "found none");
-  check_disaggregated("[0.85]",
-                      "[1.2]",
-                      "/pools/1/speculative/acceptance/0: expected a number from 0 to 1, found 1.2");
-  check_disaggregated("[0.85]",
-                      "[0.85, -0.1]",
-                      "/pools/1/speculative/acceptance/1: expected a number from 0 to 1, found -0.1");
+  check_colocated(
+      R"("max_requests": 256)",
+      R"("preemption": "swap", "max_requests": 256)",
+      "/pools/0/kv/tiers: expected a tier that \"preemption\": \"swap\" moves pages to, "
+      "found none");
+  check_disaggregated(
+      "[0.85]",
+      "[1.2]",
+      "/pools/1/speculative/acceptance/0: expected a number from 0 to 1, found 1.2");
+  check_disaggregated(
+      "[0.85]",
+      "[0.85, -0.1]",
+      "/pools/1/speculative/acceptance/1: expected a number from 0 to 1, found -0.1");
   check_disaggregated("[0.85]",
                       "[]",
                       "/pools/1/speculative/acceptance: expected an array of one acceptance rate a "
@@ -333,8 +336,15 @@ TEST_CASE("bad serving: the KV cache", "[serving]") {
   const std::string expected =
       "/pools/0/kv/kv_cache: expected \"bf16\", \"fp8\", \"fp4\" or bits an element from 1 to 32 "
       "such as \"6 bits\", found ";
-  for (const char* wrong : {"fp16", "6bits", "six bits", "0.5 bits", "33 bits", "-6 bits", " bits",
-                            "1e1 bits", "6..0 bits"})
+  for (const char* wrong : {"fp16",
+                            "6bits",
+                            "six bits",
+                            "0.5 bits",
+                            "33 bits",
+                            "-6 bits",
+                            " bits",
+                            "1e1 bits",
+                            "6..0 bits"})
     check_colocated(R"("kv_cache": "fp8")",
                     "\"kv_cache\": \"" + std::string(wrong) + "\"",
                     expected + "\"" + wrong + "\"");
@@ -348,8 +358,7 @@ TEST_CASE("bad serving: the KV cache", "[serving]") {
                       R"("pages": 2000)",
                       "/pools/1/kv/pages: 2000 pages x 64 tokens = 128000 tokens are too few for "
                       "one request of max_context_tokens 131072");
-  check_colocated(
-      R"(, "framework": "2 GiB")", "", R"(/pools/0/kv: missing key "framework")");
+  check_colocated(R"(, "framework": "2 GiB")", "", R"(/pools/0/kv: missing key "framework")");
   check_colocated(R"("framework")",
                   R"("memory_fraction": 1.2, "framework")",
                   "/pools/0/kv/memory_fraction: expected a number from 0.01 to 1, found 1.2");
@@ -401,9 +410,7 @@ TEST_CASE("bad serving: scalers and failures", "[serving]") {
   check_disaggregated(R"("mean_between": "1000 h")",
                       R"("mean_between": "0 h")",
                       R"(/pools/1/failures/mean_between: expected a time above zero, found "0 h")");
-  check_disaggregated(R"("repair": "1 h", )",
-                      "",
-                      R"(/pools/1/failures: missing key "repair")");
+  check_disaggregated(R"("repair": "1 h", )", "", R"(/pools/1/failures: missing key "repair")");
   check_disaggregated(
       R"("mean_between": "1000 h", "repair": "1 h", "stated": [{"at": "2 h", "unit": 7}])",
       R"("repair": "1 h")",
@@ -412,8 +419,7 @@ TEST_CASE("bad serving: scalers and failures", "[serving]") {
 
 TEST_CASE("bad serving: experts in tiers", "[serving]") {
   auto said = [](const std::string& from, const std::string& to) {
-    return refusal(
-        [&] { read(edited(edited(kColocated, "\"unit\"", kTiers), from, to)); });
+    return refusal([&] { read(edited(edited(kColocated, "\"unit\"", kTiers), from, to)); });
   };
   CHECK(said("20 GiB", "200 GB") ==
         "x.json: /pools/0/expert_tiers/hbm: \"200 GB\" for experts, but the H800 has 79.6 GiB");

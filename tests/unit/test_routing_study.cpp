@@ -91,7 +91,7 @@ TEST_CASE("one row sent takes its bytes over the link and the latency", "[routin
   rows.copies[rows.to_rank(1, 12)] = 1;
   rows.rows_to_rank[rows.to_rank(1, 12)] = 1;
   rows.rows_to_node[rows.to_node(1, 1)] = 1;
-  for (const Exchange& e : study_exchange(rows, setting, 2)) {
+  for (const ExchangeStudy& e : study_exchange(rows, setting, 2)) {
     CAPTURE(static_cast<int>(e.algorithm));
     CHECK(e.network_rows == 1);
     CHECK(e.nvlink_rows == (e.algorithm == ExpertAlgorithm::two_hop ? 1 : 0));

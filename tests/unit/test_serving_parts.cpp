@@ -4,7 +4,9 @@
 #include "sim/serving/kv_transfer.hpp"
 #include "sim/serving/router.hpp"
 #include "sim/serving/scaler.hpp"
+#include "sim/serving/serving_series.hpp"
 #include "tests/catch.hpp"
+#include "tests/serving_cluster.hpp"
 
 using namespace moesim;
 
@@ -92,9 +94,9 @@ TEST_CASE("KV transfer: alone it takes bytes over the slower side's rate", "[ser
 TEST_CASE("KV transfer: in order of asking at each side", "[serving]") {
   TransferPorts ports;
   const std::size_t out = ports.add(2, 1 * GB_per_s), in = ports.add(2, 1 * GB_per_s);
-  ports.send(out, in, 1 * GB, 0);                               // 0 -> 0: 0 to 1 s
-  const auto waits = ports.send(out + 1, in, 1 * GB, 0);        // 1 -> 0: 1 to 2 s
-  const auto behind = ports.send(out + 1, in + 1, 1 * GB, 0);   // 1 -> 1: behind its sender's first
+  ports.send(out, in, 1 * GB, 0);                              // 0 -> 0: 0 to 1 s
+  const auto waits = ports.send(out + 1, in, 1 * GB, 0);       // 1 -> 0: 1 to 2 s
+  const auto behind = ports.send(out + 1, in + 1, 1 * GB, 0);  // 1 -> 1: behind its sender's first
   const auto free_again = ports.send(out, in + 1, 1 * GB, to_tick(5 * s));
   CHECK(waits.end == to_tick(2 * s));
   CHECK(behind.start == to_tick(2 * s));
@@ -153,4 +155,99 @@ TEST_CASE("scaler: predictive extends the line of arrivals", "[serving]") {
   falling.decide({10, 0, 0}, 100);
   CHECK(falling.decide({10, 0, 0}, 50) == 1);  // the line is below zero by then
   CHECK(falling.decide({0, 0, 0}, 0) == 1);
+}
+
+TEST_CASE("capacity of a unit: a full step of prompts", "[serving]") {
+  PoolSpec pool = small_pool(PoolRole::prefill, 1, 4);
+  pool.engine.step_overhead = 1 * ms;
+  const PoolModel model = small_model(10 * ms, 50 * us);
+  // Four ranks of 1024 tokens in 10 + 51.2 + 1 ms.
+  const UnitCapacity prefill = capacity_of(pool, model);
+  CHECK(prefill.prompt_tokens_per_tick * (1 * s).in(ps) == Approx(4 * 1024 / 0.0622));
+  CHECK(prefill.places == 32);
+  CHECK(prefill.pages == 4096);
+  pool.engine.max_context_tokens = 501;  // prompts of 500 at most
+  CHECK(capacity_of(pool, model).prompt_tokens_per_tick * (1 * s).in(ps) ==
+        Approx(4 * 500 / 0.036));
+  pool.role = PoolRole::decode;
+  CHECK(capacity_of(pool, model).prompt_tokens_per_tick == 0);
+}
+
+TEST_CASE("capacity of a unit: fewest units for a load", "[serving]") {
+  PoolSpec prefill = small_pool(PoolRole::prefill, 1, 2),
+           decode = small_pool(PoolRole::decode, 1, 2);
+  // 2048 prompt tokens in 102.4 ms; 16 requests a step of 10 ms + 8 x 0.5 ms.
+  const PoolModel prompts = small_model(0 * ms, 100 * us),
+                  tokens = small_model(10 * ms, {}, 0.5 * ms);
+  ServingWork work;
+  work.within = to_tick(10 * s);
+  work.prompt_tokens = 3 * 200'000;
+  work.output_tokens = 2 * 16 * 10 / 0.014;
+  CHECK(least_units(prefill, prompts, work) == 3);
+  CHECK(least_units(decode, tokens, work) == 2);
+  work.prompt_tokens += 1;
+  CHECK(least_units(prefill, prompts, work) == 4);
+  decode.engine.acceptance = {0.5, 0.5};  // 1.75 tokens a step
+  CHECK(least_units(decode, tokens, work) == 2);
+  work.output_tokens *= 2;
+  CHECK(least_units(decode, tokens, work) == 3);
+  decode.engine.acceptance.clear();
+  decode.role = PoolRole::colocated;
+  work.prompt_tokens = 5 * 1024 * 2 * 10 / 0.01;  // a full chunk takes 10 ms
+  CHECK(least_units(decode, tokens, work) == 5);
+  work.prompt_tokens = 0;
+  CHECK(least_units(decode, tokens, work) == 4);
+  CHECK(least_units(decode, tokens, {0, 0, 1}) == 1);
+}
+
+TEST_CASE("series: intervals are joined, nothing is lost", "[serving]") {
+  // One unit from the start and one arrival a second, for five hours and half a second.
+  ServingSeries series(std::nullopt, 1);
+  const UnitCapacity capacity{1e-9, 8, 100};
+  auto sums_at = [](Tick at) {
+    ClusterSums sums;
+    const auto ticks = static_cast<double>(at);
+    sums.arrivals = at / to_tick(1 * s);
+    sums.served = sums.arrivals;
+    sums.pools.resize(1);
+    sums.pools[0].up_ticks = ticks;
+    sums.pools[0].provisioned_ticks = 2 * ticks;
+    sums.pools[0].running_ticks = 4 * ticks;
+    sums.pools[0].page_ticks = 25 * ticks;
+    sums.pools[0].prompt_tokens = at / to_tick(1 * us) / 10;  // 1e-7 a tick
+    return sums;
+  };
+  const Tick end = to_tick(5 * hour + 0.5 * s);
+  while (series.next_boundary() < end) series.record(sums_at(series.next_boundary()));
+  const std::vector<SeriesPoint> points = series.finish(end, sums_at(end), {capacity});
+  CHECK(points.size() > 200);
+  CHECK(points.size() <= 513);
+  Tick at = 0;
+  std::int64_t arrivals = 0, prompts = 0;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const SeriesPoint& point = points[i];
+    CHECK(point.start == at);
+    at += point.length;
+    if (i + 1 < points.size()) CHECK(point.length == points[0].length);
+    arrivals += point.arrivals;
+    prompts += point.pools[0].prompt_tokens;
+    CHECK(point.pools[0].units_up == Approx(1));
+    CHECK(point.pools[0].units_provisioned == Approx(2));
+    CHECK(point.pools[0].running == Approx(4));
+    CHECK(point.pools[0].kv_share == Approx(0.25));
+    // 1e-7 tokens a tick over 1e-9 of a unit are more than half the places or a quarter of the
+    // pages.
+    CHECK(point.pools[0].fewest_units == Approx(100).epsilon(0.001));
+  }
+  CHECK(at == end);
+  CHECK(arrivals == 5 * 3600);
+  CHECK(prompts == 1'800'050'000);
+}
+
+TEST_CASE("series: stated intervals are kept", "[serving]") {
+  ServingSeries series(to_tick(10 * ms), 0);
+  for (int i = 0; i < 2000; ++i) series.record({});
+  const auto points = series.finish(to_tick(20 * s), {}, {});
+  CHECK(points.size() == 2000);
+  CHECK(points[1999].start == to_tick(19.99 * s));
 }

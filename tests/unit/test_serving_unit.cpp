@@ -84,8 +84,8 @@ TEST_CASE("a static batch keeps its slots until its longest request is done", "[
   settings.engine.batching = Batching::static_batch;
   settings.engine.max_requests = 2;
   Bed bed(settings);
-  const auto served = serve(
-      *bed.unit, {request(0, 0, 8, 2), request(1, 0, 8, 4), request(2, 0, 8, 1)});
+  const auto served =
+      serve(*bed.unit, {request(0, 0, 8, 2), request(1, 0, 8, 4), request(2, 0, 8, 1)});
   REQUIRE(bed.clock->seen.size() == 5);
   for (int step = 1; step < 4; ++step) CHECK(bed.clock->seen[step].decode_requests == 2);
   CHECK(bed.clock->seen[3].decode_context == 8 + 1 + 8 + 2);
@@ -183,6 +183,48 @@ TEST_CASE("a decode unit takes reserved requests, and their first gap is the tru
   CHECK(bed.unit->pages_in_use() == 0);
   CHECK(bed.unit->idle());
   bed.unit->check();
+}
+
+TEST_CASE("preempted requests come before new reservations", "[serving_unit]") {
+  UnitSettings settings = plain_settings();
+  settings.role = PoolRole::decode;
+  settings.pages = 8;
+  settings.watermark = 0;
+  Bed bed(settings);
+  const auto arrived = [](std::int64_t id, std::int32_t input, std::int32_t output) {
+    LiveRequest r = live(request(id, 0, input, output));
+    r.generated = 1;
+    r.kv_arrived = true;
+    return r;
+  };
+  for (int i = 0; i < 2; ++i) {
+    LiveRequest r = arrived(i, 13, 9);
+    REQUIRE(bed.unit->reserve(r, 0));
+    bed.unit->add(r, 0);
+  }
+  Tick now = 0;
+  for (int step = 0; step < 3; ++step) {
+    now = *bed.unit->start_step(now);
+    bed.unit->finish_step(now);
+  }
+  // Both have filled their four pages: the one admitted last gives its pages up.
+  now = *bed.unit->start_step(now);
+  CHECK(bed.clock->seen.back().decode_requests == 1);
+  CHECK(bed.unit->num_waiting() == 1);
+  CHECK(bed.unit->pages_in_use() == 5);
+  LiveRequest small = arrived(2, 4, 2);
+  CHECK_FALSE(bed.unit->reserve(small, now));
+  bed.unit->finish_step(now);
+  for (std::size_t done = 0; done < 2;) {
+    now = *bed.unit->start_step(now);
+    done += bed.unit->finish_step(now).finished.size();
+    bed.unit->check();
+  }
+  CHECK(bed.unit->reserve(small, now));
+  const UnitCounters& c = bed.unit->counters();
+  CHECK(c.preemptions == 1);
+  CHECK(c.prompt_tokens == 13 + 4);  // recomputed with the four tokens it had
+  CHECK(c.output_tokens == 2 * 8);
 }
 
 TEST_CASE("a unit that fails hands over all it has", "[serving_unit]") {

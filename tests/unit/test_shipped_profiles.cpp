@@ -13,6 +13,7 @@
 #include "model/cost_model.hpp"
 #include "model/random.hpp"
 #include "tests/catch.hpp"
+#include "tests/import_request.hpp"
 #include "tests/plain_profile.hpp"
 #include "tests/reference_data.hpp"
 #include "tests/shipped_data.hpp"
@@ -130,4 +131,30 @@ TEST_CASE("shipped profiles: the trace's forward and input-gradient GEMMs",
   // kv_b_dgrad (512 columns, 32,768 deep) takes 1.6 times what the form says.
   CHECK(worst <= 39);
   CHECK(covered >= 16);  // 18 of 20 were the claim
+}
+
+TEST_CASE("shipped profiles: decode attention on the H800 is the kernel that InferSim timed",
+          "[shipped_profiles][reference]") {
+  const auto folder = reference_folder();
+  if (!folder) return;
+  TestImport import("infersim", "h800");
+  import.set("heads", 128).request.files.push_back(*folder / "kernels" / "h800_mla_decode.csv");
+  const PointFile table = import.points();
+  const Profile profile =
+      read_profile_file(scenario_folder() / "profiles" / "h800-published.json");
+  const CostModel model(profile, profile.gpu);
+  double worst = 0;
+  for (const Point& p : table.points) {
+    const Shape& x = p.shape;  // batch, kv_len, seq_q, heads
+    Op op;
+    op.kernel = Kernel::attention_decode;
+    op.attention = {x[0], x[2], x[1], x[3], 576, 512};
+    op.flops = p.of->work(x, {}).flops;
+    op.bytes = p.of->work(x, {}).bytes;
+    const Cost cost = model.cost(op, {profile.gpu.num_sms, false});
+    CHECK(cost.origin == Origin::interpolated);
+    worst = std::max(worst, std::abs(cost.time / p.cold->median - 1));
+  }
+  CHECK(table.points.size() == 41);
+  CHECK(worst < 0.006);  // in sample: 0.5 %
 }
