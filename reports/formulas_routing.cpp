@@ -3,13 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "model/block_cost.hpp"
-#include "model/collective/collective.hpp"
 #include "model/json_message.hpp"
 #include "model/placement/placement.hpp"
 #include "model/popularity.hpp"
 #include "model/random.hpp"
-#include "model/routing.hpp"
 #include "sim/routing_study.hpp"
 
 namespace moesim {
@@ -50,70 +47,6 @@ double max_over_mean_rows(const Placement& placement,
   return spread_of(expected_loads(counts, placement).rank).max_over_mean;
 }
 
-// The forward layer of a half batch on a rank with `max_over_mean` times the mean rows.
-Seconds prefill_layer_time(const FormulaInputs& in,
-                           const Scenario& scenario,
-                           double max_over_mean,
-                           std::int64_t slots_per_rank) {
-  const ModelSpec& model = scenario.model;
-  const ClusterSpec& cluster = scenario.cluster;
-  const CommModel& comm = scenario.profile.comm;
-  if (!model.moe) throw InputError(in.place(), "the scenario's model has no experts");
-  const std::int64_t tokens = whole_in(in, "tokens", 1, 1e6);
-  const std::int64_t ep = whole_in(in, "ep", 1, static_cast<double>(cluster.num_gpus()));
-  const std::int64_t per_node = std::min(ep, cluster.gpus_per_node);
-  const std::int64_t comm_sms =
-      whole_in(in, "comm_sms", 1, static_cast<double>(cluster.gpu.num_sms - 1));
-  if (model.moe->num_experts % ep != 0 || ep % per_node != 0)
-    throw InputError(in.place(), "ep: expected whole nodes and a divisor of the experts");
-
-  RoutingSpec routing;
-  routing.kind = RoutingKind::balanced;
-  routing.max_groups = model.moe->max_groups;
-  RankTraffic rank = RoutingSampler({.moe = *model.moe,
-                                     .spec = routing,
-                                     .placement = {},
-                                     .ep = ep,
-                                     .ranks_per_node = per_node,
-                                     .seed = scenario.seed})
-                         .balanced(tokens);
-  const double rows = static_cast<double>(rank.load.rows) * max_over_mean;
-  const auto of_slot =
-      static_cast<std::int64_t>(std::ceil(rows / static_cast<double>(slots_per_rank)));
-  rank.load.rows = std::llround(rows);
-  rank.load.padded_rows = slots_per_rank * ((of_slot + kRowTile - 1) / kRowTile * kRowTile);
-  const double received = static_cast<double>(rank.load.tokens_received) * max_over_mean;
-  rank.load.tokens_received =
-      std::min(tokens * ep, static_cast<std::int64_t>(std::round(received)));
-  // Rows for a node come through the NICs of all its ranks alike.
-  const auto neighbours = static_cast<double>(per_node - 1);
-  const double nic_rows = rank.nic_rows_received * (neighbours + max_over_mean) / (neighbours + 1);
-
-  const ChunkShape shape{
-      tokens, whole_in(in, "context", 1, 1e7), 1, slots_per_rank, Recipe::fp8_block};
-  const LayerOps ops = build_layer_ops(model, LayerKind::moe, shape, rank.load);
-  const CostModel cost(scenario.profile, cluster.gpu);
-  const SmShare share{cluster.gpu.num_sms - comm_sms, true};
-  Tick compute = 0;
-  for (const Block block : {Block::attention_f, Block::ffn_f})
-    compute += cost_of(ops.blocks[static_cast<std::size_t>(block)], cost, share).duration;
-
-  const LinkRates links = link_rates(cluster, comm);
-  const ExpertMessage message = expert_message(model, Recipe::fp8_block);
-  const auto fullest = static_cast<double>(rank.load.tokens_received);
-  const double node_mean =
-      rank.node_mean_received * (neighbours + max_over_mean) / (neighbours + 1);
-  const TwoHopTraffic traffic = two_hop_traffic(nic_rows, fullest, node_mean, per_node);
-  const Seconds dispatch =
-      two_hop_time(links, traffic, message.dispatch, copy_rate(comm.dispatch_per_sm, comm_sms));
-  const Seconds combine = two_hop_time(links,
-                                       handed_back(traffic, fullest),
-                                       message.combine,
-                                       copy_rate(comm.combine_per_sm, comm_sms));
-  return std::max(to_seconds(compute),
-                  comm.layout + dispatch / comm.dispatch_overlap + combine / comm.combine_overlap);
-}
-
 }  // namespace
 
 double rank_imbalance(const FormulaInputs& in) {
@@ -143,16 +76,6 @@ double rank_imbalance(const FormulaInputs& in) {
         max_over_mean_rows(place_experts(placement, problem), problem.load, top_k, tokens, random);
   }
   return total / static_cast<double>(layers);
-}
-
-double prefill_speedup(const FormulaInputs& in, const Scenario& scenario) {
-  const auto layer_time = [&](const std::string& when) {
-    return prefill_layer_time(in,
-                              scenario,
-                              number_in(in, "max_over_mean_" + when, 1, 1e3),
-                              whole_in(in, "slots_" + when, 1, 1e3));
-  };
-  return layer_time("before") / layer_time("after");
 }
 
 }  // namespace moesim

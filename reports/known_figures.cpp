@@ -6,6 +6,7 @@
 #include "reports/formulas.hpp"
 #include "reports/model_json.hpp"
 #include "reports/report.hpp"
+#include "reports/serving/serving_report.hpp"
 
 namespace moesim {
 namespace {
@@ -44,6 +45,14 @@ void read_origin(ObjectReader& reader, KnownFigure& f) {
         from.fail("set", "expected an object of JSON pointers, found " + set->describe());
       f.settings = set->members;
     }
+    if (from.has("over")) {
+      if (f.scenario.empty()) from.fail("over", "given without a \"scenario\"");
+      ObjectReader over = from.object("over");
+      f.over = over.object("set").node().members;
+      if (over.has("value")) f.over_value = over.text("value");
+      f.is_gain = over.boolean_or("gain", false);
+      over.finish();
+    }
     if (f.scenario.empty() == f.model.empty())
       from.fail("expected \"scenario\", \"model\", \"formula\" or \"unpredicted\"");
     const JsonNode& value = from.required("value");
@@ -57,17 +66,19 @@ void read_origin(ObjectReader& reader, KnownFigure& f) {
 }
 
 // A scenario and what is changed in it.
-std::string run_key(const KnownFigure& f) {
-  std::string key = f.scenario;
-  for (const auto& [pointer, value] : f.settings)
+std::string run_key(const std::string& scenario, const Settings& settings) {
+  std::string key = scenario;
+  for (const auto& [pointer, value] : settings)
     key += "\n" + pointer + "=" + canonical_text(value);
   return key;
 }
 
+using Terms = std::vector<std::pair<std::string, double>>;
+
 // The weighted sum of values that the figure names in a document.
-double value_in(const JsonValue& document, const KnownFigure& f) {
+double value_in(const JsonValue& document, const KnownFigure& f, const Terms& terms) {
   double value = 0;
-  for (const auto& [pointer, weight] : f.terms) {
+  for (const auto& [pointer, weight] : terms) {
     const auto found = document.number_at(pointer);
     if (!found)
       throw InputError(
@@ -143,11 +154,25 @@ void FigureEvaluator::add_run(const std::string& key,
   runs_.emplace(key, std::move(documents));
 }
 
-auto FigureEvaluator::scenario_of(const KnownFigure& f) -> const WithEnds<Scenario>& {
-  const std::string key = run_key(f);
+void FigureEvaluator::add_run(const std::string& key,
+                              const ServingScenario& scenario,
+                              const ServingRun& run,
+                              const std::optional<ServingUncertainty>& uncertainty) {
+  WithEnds<JsonValue> documents;
+  documents.base = serving_json(scenario, run, {});
+  if (uncertainty)
+    for (const auto& [fast, slow] : uncertainty->ends)
+      documents.ends.push_back(
+          {serving_json(scenario, fast, {}), serving_json(scenario, slow, {})});
+  runs_.emplace(key, std::move(documents));
+}
+
+auto FigureEvaluator::scenario_of(const std::string& name, const Settings& settings)
+    -> const WithEnds<Scenario>& {
+  const std::string key = run_key(name, settings);
   auto it = scenarios_.find(key);
   if (it == scenarios_.end()) {
-    WithEnds<Scenario> scenario{read_scenario(folder_ / f.scenario, f.settings), {}};
+    WithEnds<Scenario> scenario{read_scenario(folder_ / name, settings), {}};
     for (const ErrorSource& source : error_sources(scenario.base))
       scenario.ends.push_back(
           {perturbed(scenario.base, source, -1), perturbed(scenario.base, source, 1)});
@@ -156,11 +181,17 @@ auto FigureEvaluator::scenario_of(const KnownFigure& f) -> const WithEnds<Scenar
   return it->second;
 }
 
-auto FigureEvaluator::run_of(const KnownFigure& f) -> const WithEnds<JsonValue>& {
-  const std::string key = run_key(f);
+auto FigureEvaluator::run_of(const std::string& name, const Settings& settings)
+    -> const WithEnds<JsonValue>& {
+  const std::string key = run_key(name, settings);
   auto it = runs_.find(key);
-  if (it == runs_.end()) {
-    const Scenario& scenario = scenario_of(f).base;
+  if (it == runs_.end() && is_serving_scenario(folder_ / name)) {
+    const ServingScenario scenario = read_serving_scenario(folder_ / name, settings);
+    const ServingRun run = run_serving(scenario, {num_threads_, {}, {}});
+    add_run(key, scenario, run, serving_uncertainty_of(scenario, run, num_threads_));
+    it = runs_.find(key);
+  } else if (it == runs_.end()) {
+    const Scenario& scenario = scenario_of(name, settings).base;
     RunOptions options;
     options.simulation.num_threads = num_threads_;
     const RunResult run = run_scenario(scenario, options);
@@ -186,20 +217,32 @@ KnownRow FigureEvaluator::evaluate(const KnownFigure& f) {
     if (f.scenario.empty()) {
       row.predicted = evaluate_formula(f.formula, inputs, nullptr);
     } else {
-      const auto& scenario = scenario_of(f);
+      const auto& scenario = scenario_of(f.scenario, f.settings);
       const auto value = [&](const Scenario& s) { return evaluate_formula(f.formula, inputs, &s); };
       row.predicted = value(scenario.base);
       if (f.role != FigureRole::definition)
         for (const auto& [fast, slow] : scenario.ends) ends.push_back({value(fast), value(slow)});
     }
   } else if (f.scenario.empty()) {
-    row.predicted = value_in(model_of(f.model), f);
+    row.predicted = value_in(model_of(f.model), f, f.terms);
   } else {
-    const auto& run = run_of(f);
-    row.predicted = value_in(run.base, f);
+    const auto& run = run_of(f.scenario, f.settings);
+    const auto* over = f.over ? &run_of(f.scenario, *f.over) : nullptr;
+    const auto value = [&](const JsonValue& of, const JsonValue* divisor) {
+      const double here = value_in(of, f, f.terms);
+      if (divisor == nullptr) return here;
+      const Terms there = f.over_value ? Terms{{*f.over_value, 1}} : f.terms;
+      return here / value_in(*divisor, f, there) - (f.is_gain ? 1 : 0);
+    };
+    row.predicted = value(run.base, over != nullptr ? &over->base : nullptr);
     if (f.role != FigureRole::definition)
-      for (const auto& [fast, slow] : run.ends)
-        ends.push_back({value_in(fast, f), value_in(slow, f)});
+      for (std::size_t i = 0; i < run.ends.size(); ++i) {
+        ENSURE(over == nullptr || over->ends.size() == run.ends.size());  // one profile
+        const auto end = [&](std::size_t sign) {
+          return value(run.ends[i][sign], over != nullptr ? &over->ends[i][sign] : nullptr);
+        };
+        ends.push_back({end(0), end(1)});
+      }
   }
   *row.predicted *= f.scale;
   for (auto& [fast, slow] : ends) {

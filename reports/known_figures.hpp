@@ -5,7 +5,9 @@
 // A figure says where its prediction comes from:
 //   {"scenario": "x.jsonc", "value": "/metrics/step_time_s"}   a value of the document `moesim run
 //   --json` prints; "set": {"/plan/dp": 64} beside it changes fields, as --set does, so that what
-//   nobody published can be shown as a band
+//   nobody published can be shown as a band. "over": {"set": {...}} divides by the same value of the
+//   scenario with these changes instead ("value" beside it: by that one); with "gain": true one is
+//   subtracted from the quotient
 //   {"model": "models/x.json", "value": "/parameters/total"}   a value of the document `moesim
 //   model --json` prints
 //     ("value" may also be {"/a": 2, "/b": -1}: a weighted sum of values)
@@ -23,6 +25,7 @@
 #include "model/json_reader.hpp"
 #include "model/json_writer.hpp"
 #include "model/scenario.hpp"
+#include "sim/serving/serving_uncertainty.hpp"
 #include "sim/uncertainty.hpp"
 
 namespace moesim {
@@ -40,7 +43,10 @@ struct KnownFigure {
   std::string part_of;  // id of a figure this one is an additive part of; may be empty
   // where the prediction comes from
   std::string scenario, model, formula, unpredicted;
-  std::vector<std::pair<std::string, JsonNode>> settings;  // changes of the scenario
+  Settings settings;             // changes of the scenario
+  std::optional<Settings> over;  // those of the run that the value is divided by
+  std::optional<std::string> over_value;  // the value there, when it is another
+  bool is_gain = false;                   // quotient less one
   std::vector<std::pair<std::string, double>> terms;       // pointer, weight
   std::map<std::string, double> inputs;
   std::map<std::string, std::string> named_inputs;
@@ -70,6 +76,10 @@ class FigureEvaluator {
                const Scenario& scenario,
                const RunResult& run,
                const std::optional<Uncertainty>& uncertainty);
+  void add_run(const std::string& key,
+               const ServingScenario& scenario,
+               const ServingRun& run,
+               const std::optional<ServingUncertainty>& uncertainty);
 
  private:
   template <class T>
@@ -77,8 +87,8 @@ class FigureEvaluator {
     T base;
     std::vector<std::array<T, 2>> ends;  // [source][fast, slow]
   };
-  const WithEnds<Scenario>& scenario_of(const KnownFigure& figure);
-  const WithEnds<JsonValue>& run_of(const KnownFigure& figure);
+  const WithEnds<Scenario>& scenario_of(const std::string& scenario, const Settings& settings);
+  const WithEnds<JsonValue>& run_of(const std::string& scenario, const Settings& settings);
   const JsonValue& model_of(const std::string& model);
   std::filesystem::path folder_;
   int num_threads_;

@@ -14,6 +14,7 @@ using namespace moesim;
 constexpr void (*kCommands[])(CLI::App&, CommandContext&) = {add_model_command,
                                                              add_run_command,
                                                              add_optimize_command,
+                                                             add_capacity_command,
                                                              add_validate_command,
                                                              add_compare_trace_command,
                                                              add_topology_command,
@@ -25,8 +26,8 @@ constexpr void (*kCommands[])(CLI::App&, CommandContext&) = {add_model_command,
 
 int dispatch(int argc, char** argv) {
   CLI::App app(
-      "Simulates training of Mixture-of-Experts models on GPU clusters: time, MFU, GPU hours, "
-      "dollars, memory.",
+      "Simulates training and serving of Mixture-of-Experts models on GPU clusters: time, MFU, GPU "
+      "hours, latencies, dollars, memory.",
       "moesim");
   app.require_subcommand(1);
   app.footer(

@@ -40,6 +40,7 @@ struct CommandContext {
 void add_model_command(CLI::App& app, CommandContext& context);
 void add_run_command(CLI::App& app, CommandContext& context);
 void add_optimize_command(CLI::App& app, CommandContext& context);
+void add_capacity_command(CLI::App& app, CommandContext& context);
 void add_validate_command(CLI::App& app, CommandContext& context);
 void add_compare_trace_command(CLI::App& app, CommandContext& context);
 void add_topology_command(CLI::App& app, CommandContext& context);

@@ -4,21 +4,13 @@
 #include <sstream>
 
 #include "model/rank_grid.hpp"
-#include "reports/commands/commands.hpp"
+#include "reports/commands/run_options.hpp"
 #include "reports/report.hpp"
 
 namespace moesim {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Options {
-  std::string scenario, output_folder, trace_file;
-  std::vector<std::string> settings;
-  std::vector<std::int64_t> trace_ranks;
-  bool variants = false, no_folding = false, explain = false;
-};
-
 
 std::vector<VariantResult> run_variants(const fs::path& path,
                                         const Scenario& base,
@@ -44,7 +36,7 @@ std::vector<KnownRow> known_rows(const fs::path& path, const ReportInput& input,
   FigureEvaluator evaluator(folder, num_threads);
   evaluator.add_run(path.filename().string(), input.scenario, input.run, input.uncertainty);
   for (const KnownFigure& figure : read_known_figures(folder))
-    if (figure.formula.empty() && figure.settings.empty() &&
+    if (figure.formula.empty() && figure.settings.empty() && !figure.over &&
         figure.scenario == path.filename().string())
       rows.push_back(evaluator.evaluate(figure));
   return rows;
@@ -66,11 +58,10 @@ std::string rank_name(const ParallelPlan& plan, std::int64_t rank) {
          std::to_string(c.ep_group) + ", expert rank " + std::to_string(c.ep_rank) + ")";
 }
 
-int run(const Options& options, const CommandContext& context) {
+int run(const RunArguments& options, const CommandContext& context) {
   const fs::path path = options.scenario;
-  Settings settings = parse_settings(options.settings);
-  if (context.common.seed)
-    settings.emplace_back("/seed", parse_json(std::to_string(*context.common.seed), "--seed"));
+  if (is_serving_scenario(path)) return run_serving_command(options, context);
+  const Settings settings = settings_of(options, context);
   const Scenario scenario = read_scenario(path, settings);
   Progress progress(context.common.quiet);
 
@@ -88,10 +79,7 @@ int run(const Options& options, const CommandContext& context) {
     if (rank >= plan.world())
       throw InputError("--trace-ranks",
                        "rank " + std::to_string(rank) + " of " + std::to_string(plan.world()));
-  if (options.variants && context.common.json)
-    throw InputError("--variants", "variants are in the report only; leave out --json");
-  if (options.variants && scenario.variants.empty())
-    throw InputError(options.scenario, "--variants, but the scenario has no \"variants\"");
+  check_variants(options, context, scenario.variants);
 
   const RunResult result = run_scenario(scenario, run_options);
   progress("intervals");
@@ -111,32 +99,58 @@ int run(const Options& options, const CommandContext& context) {
     write_file(options.trace_file,
                chrome_trace(result.phases.front().step.timeline.spans,
                             [&plan](std::int64_t rank) { return rank_name(plan, rank); }));
-  if (!options.output_folder.empty()) {
-    std::error_code error;
-    fs::create_directories(options.output_folder, error);
-    if (error)
-      throw std::runtime_error(options.output_folder + ": cannot be created: " + error.message());
-    write_file(fs::path(options.output_folder) / "report.md", markdown.str());
-    write_file(fs::path(options.output_folder) / "report.json", document.dump());
-  }
-  if (context.common.json)
-    print(document.dump());
-  else
-    print_markdown(markdown.str(), context.common);
+  deliver(options, context, markdown.str(), document.dump());
   return result.feasible ? kDone : kInfeasible;
 }
 
 }  // namespace
 
+Settings settings_of(const RunArguments& arguments, const CommandContext& context) {
+  Settings settings = parse_settings(arguments.settings);
+  if (context.common.seed)
+    settings.emplace_back("/seed", parse_json(std::to_string(*context.common.seed), "--seed"));
+  return settings;
+}
+
+void check_variants(const RunArguments& arguments,
+                    const CommandContext& context,
+                    const std::vector<Variant>& variants) {
+  if (!arguments.variants) return;
+  if (context.common.json)
+    throw InputError("--variants", "variants are in the report only; leave out --json");
+  if (variants.empty())
+    throw InputError(arguments.scenario, "--variants, but the scenario has no \"variants\"");
+}
+
+void deliver(const RunArguments& arguments,
+             const CommandContext& context,
+             const std::string& markdown,
+             const std::string& json) {
+  if (!arguments.output_folder.empty()) {
+    std::error_code error;
+    fs::create_directories(arguments.output_folder, error);
+    if (error)
+      throw std::runtime_error(arguments.output_folder +
+                               ": cannot be created: " + error.message());
+    write_file(fs::path(arguments.output_folder) / "report.md", markdown);
+    write_file(fs::path(arguments.output_folder) / "report.json", json);
+  }
+  if (context.common.json)
+    print(json);
+  else
+    print_markdown(markdown, context.common);
+}
+
 void add_run_command(CLI::App& app, CommandContext& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunArguments>();
   CLI::App* command = app.add_subcommand("run", "Simulate a scenario and print its report");
   command->footer(
       "Examples:\n  moesim run scenarios/deepseek-v3-pretrain.jsonc -o out\n"
       "  moesim run scenarios/deepseek-v3-pretrain.jsonc --set /cluster/nic_bandwidth=\"100 GB/s\" "
       "--json\n"
       "  moesim run scenarios/deepseek-v3-pretrain.jsonc --explain\n"
-      "  moesim run scenarios/deepseek-v3-chunk.jsonc --trace chunk.trace.json");
+      "  moesim run scenarios/deepseek-v3-chunk.jsonc --trace chunk.trace.json\n"
+      "  moesim run scenarios/azure-conversation-h200.jsonc --variants");
   command->add_option("scenario", options->scenario, "A scenario file")->required();
   command->add_option(
       "-o,--output", options->output_folder, "Folder for report.md and report.json");

@@ -1,7 +1,7 @@
 // What the serving launchers share: settings that are the flags' values under neutral names.
 //
-// Counts are per data-parallel replica, as the launchers have them; lengths are in tokens. Serving
-// is not simulated: the settings are printed and written, and `run` does not read them.
+// Counts are per data-parallel replica, as the launchers have them; lengths are in tokens. They are
+// what a pool of a serving scenario is written with by hand: `run` does not read them as they are.
 #pragma once
 
 #include <vector>

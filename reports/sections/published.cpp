@@ -41,14 +41,14 @@ Table known_table(const std::vector<KnownRow>& rows) {
   return table;
 }
 
-std::optional<Section> published_section(const ReportInput& input) {
-  if (input.known.empty()) return std::nullopt;
+std::optional<Section> published_section(const std::vector<KnownRow>& known) {
+  if (known.empty()) return std::nullopt;
   Section section;
   section.title = "Next to published figures";
   section.paragraphs.push_back(known_legend());
-  section.tables.push_back(known_table(input.known));
+  section.tables.push_back(known_table(known));
   std::vector<std::string> said;
-  for (const KnownRow& row : input.known) {
+  for (const KnownRow& row : known) {
     const std::string& note = row.figure.note;
     if (note.empty() || !row.figure.part_of.empty() ||
         std::find(said.begin(), said.end(), note) != said.end())
@@ -57,6 +57,10 @@ std::optional<Section> published_section(const ReportInput& input) {
     section.notes.push_back(row.figure.id + ": " + note);
   }
   return section;
+}
+
+std::optional<Section> published_section(const ReportInput& input) {
+  return published_section(input.known);
 }
 
 }  // namespace moesim

@@ -30,6 +30,8 @@ std::string with_interval(double value, const Interval& interval, std::string (*
 // The two categories that changed most: "exposed communication -0.71 s, pipeline bubble +0.10 s".
 std::string main_changes(const PhaseResult& base, const PhaseResult& changed);
 
+// Published figures that speak to a scenario; nothing where there are none.
+std::optional<Section> published_section(const std::vector<KnownRow>& known);
 // Known figures as rows of a table; shared by the report and by `moesim validate`.
 Table known_table(const std::vector<KnownRow>& rows);
 std::string known_legend();

@@ -12,7 +12,8 @@ TEST_CASE("every command of the README and the guides runs") {
                            "docs/physics.md",
                            "docs/planning-training.md",
                            "docs/routing-and-network.md",
-                           "docs/run-json.md"}) {
+                           "docs/run-json.md",
+                           "docs/serving.md"}) {
     std::istringstream lines(read(kSource / file));
     bool in_shell_block = false;
     for (std::string line; std::getline(lines, line);) {

@@ -1,5 +1,5 @@
 // Formulas of known figures about routing: closed forms of the popularity law, token-by-token
-// draws, the figure they are compared with, and the limits of the prefill layer.
+// draws, the figure they are compared with.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -37,17 +37,6 @@ Inputs ranks_of_one(double experts, double cv, double layers) {
           {"cv", cv},
           {"tokens_per_rank", 1e7},
           {"layers", layers}};
-}
-
-Inputs prefill(double before, double after) {
-  return {{"tokens", 8192},
-          {"context", 4096},
-          {"ep", 32},
-          {"comm_sms", 24},
-          {"max_over_mean_before", before},
-          {"slots_before", 9},
-          {"max_over_mean_after", after},
-          {"slots_after", 9}};
 }
 
 Scenario h100_with(const std::string& nic_bandwidth) {
@@ -253,27 +242,6 @@ TEST_CASE("The analytic decode limits come out to the printed digit") {
   CHECK(std::round(value("decode_limit", in) * 1e5) == 82);
 }
 
-TEST_CASE("A prefill layer that waits for the network is as fast as its fullest node") {
-  const Scenario slow = h100_with("100 MB/s");
-  // A node of one rank with r times the mean and seven with the mean: (7 + r) / 8.
-  CHECK(value("prefill_speedup", prefill(2.564, 1.109), &slow) ==
-        Approx((7 + 2.564) / (7 + 1.109)).epsilon(1e-3));
-}
-
-TEST_CASE("A prefill layer behind a fast network gains what its fullest rank computes less") {
-  const Scenario fast = h100_with("50 GB/s");
-  CHECK(value("prefill_speedup", prefill(1.5, 1.5), &fast) == 1);
-  CHECK(value("prefill_gain", prefill(1, 1.109), &fast) ==
-        Approx(value("prefill_speedup", prefill(1, 1.109), &fast) - 1));
-  double last = 1;
-  for (const double before : {1.3, 1.8, 2.6, 4.0}) {
-    const double speedup = value("prefill_speedup", prefill(before, 1), &fast);
-    CHECK(speedup > last);
-    CHECK(speedup < before);  // attention does not shrink
-    last = speedup;
-  }
-}
-
 TEST_CASE("Formulas of routing refuse what makes no sense") {
   const auto imbalance = [](const std::string& name, double number) {
     Inputs in = ranks_of_one(64, 1, 2);
@@ -290,18 +258,7 @@ TEST_CASE("Formulas of routing refuse what makes no sense") {
   CHECK(refusal([] { value("rank_imbalance", {}); }) == "x.json: /from: missing input \"experts\"");
 
   const Scenario h100 = h100_with("50 GB/s");
-  const auto speedup = [&](const std::string& name, double number) {
-    Inputs in = prefill(2, 1);
-    in[name] = number;
-    return refusal([&] { value("prefill_speedup", in, &h100); });
-  };
-  CHECK(speedup("ep", 12) ==
-        "x.json: /from: ep: expected whole nodes and a divisor of the experts");
-  CHECK(speedup("comm_sms", 132) ==
-        "x.json: /from: input \"comm_sms\": expected 1 to 131, found 132");
-  CHECK(speedup("max_over_mean_after", 0.9) ==
-        "x.json: /from: input \"max_over_mean_after\": expected 1 to 1000, found 0.9");
-  CHECK(refusal([] { value("prefill_gain", prefill(2, 1)); }) ==
+  CHECK(refusal([] { value("link_latency", {{"link", 0}}); }) ==
         "x.json: /from: this formula needs a \"scenario\" for its cluster and profile");
   CHECK(refusal([&] {
           value("link_latency", {{"link", 3}}, &h100);

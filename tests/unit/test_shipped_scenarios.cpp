@@ -2,7 +2,9 @@
 // without a row here fails, as a model does without one in test_model_counts.cpp.
 #include <set>
 #include <string>
+#include <vector>
 
+#include "model/serving/serving_scenario.hpp"
 #include "tests/catch.hpp"
 #include "tests/shipped_data.hpp"
 
@@ -29,7 +31,33 @@ const Published kPublished[] = {
     {"qwen3-235b-h100-256", 256, "Megatron MoE model zoo (row T40)"},
 };
 
+// Of a serving scenario: GPUs of one unit of each pool.
+struct PublishedUnits {
+  const char* scenario;
+  std::vector<std::int64_t> gpus_per_unit;
+  const char* source;
+};
+const PublishedUnits kServing[] = {
+    {"deepseek-v3-h100-sglang", {32, 72}, "SGLang blog 2025-05-05: 4 and 9 nodes of 8 H100"},
+    {"deepseek-v3-h800-profiled", {32, 128}, "deepseek-ai/profile-data: prefill EP32, decode EP128"},
+    {"deepseek-v3-gb200-decode", {48}, "SGLang blog 2025-06-16: 12 trays of 4"},
+    {"deepseek-v3-serving-day", {32, 144}, "open-infra-index, day 6: 4 and 18 nodes"},
+    {"azure-conversation-h200", {8}, "not published; one node"},
+    {"deepseek-moe-16b-one-gpu", {1}, "DeepSeekMoE, arXiv 2401.06066: a single GPU of 40 GB"},
+};
+
 }  // namespace
+
+TEST_CASE("shipped scenarios: units of serving have the published GPUs", "[shipped]") {
+  for (const PublishedUnits& row : kServing) {
+    INFO(row.scenario << ": " << row.source);
+    const ServingScenario scenario =
+        read_serving_scenario(scenario_folder() / (std::string(row.scenario) + ".jsonc"));
+    std::vector<std::int64_t> gpus;
+    for (const PoolSpec& pool : scenario.serving.pools) gpus.push_back(pool.plan.num_gpus());
+    CHECK(gpus == row.gpus_per_unit);
+  }
+}
 
 TEST_CASE("shipped scenarios: every phase's ranks are the cluster's and the published GPUs",
           "[shipped]") {
@@ -45,6 +73,7 @@ TEST_CASE("shipped scenarios: every phase's ranks are the cluster's and the publ
 TEST_CASE("shipped scenarios: every one has a published row", "[shipped]") {
   std::set<std::string> known;
   for (const Published& row : kPublished) known.insert(row.scenario);
+  for (const PublishedUnits& row : kServing) known.insert(row.scenario);
   for (const auto& file : std::filesystem::directory_iterator(scenario_folder()))
     if (file.path().extension() == ".jsonc") {
       INFO(file.path());

@@ -1,0 +1,45 @@
+#include "reports/format.hpp"
+#include "reports/serving/serving_sections.hpp"
+
+namespace moesim {
+
+std::optional<Section> serving_memory_section(const ServingReportInput& input) {
+  Section section;
+  section.title = "Memory of a GPU";
+  const auto& pools = input.run.pools;
+  Table table{"", {"what"}, {}};
+  for (const PoolSpec& pool : input.scenario.serving.pools) table.columns.push_back(pool.name);
+  const auto row = [&](const std::string& name, const auto& cell) {
+    std::vector<std::string> cells = {name};
+    for (std::size_t i = 0; i < pools.size(); ++i) cells.push_back(cell(i));
+    table.rows.push_back(std::move(cells));
+  };
+  for (std::size_t line = 0; line < pools.front().memory.lines.size(); ++line)
+    row(pools.front().memory.lines[line].title,
+        [&](std::size_t i) { return format_bytes(pools[i].memory.lines[line].bytes); });
+  row("total", [&](std::size_t i) { return format_bytes(pools[i].memory.total()); });
+  row("what the engine may use", [&](std::size_t i) {
+    const PoolSpec& pool = input.scenario.serving.pools[i];
+    return format_bytes(pools[i].memory.budget) + " (" + format_percent(pool.kv.memory_fraction) +
+           " of " + format_bytes(pool.cluster.gpu.hbm) +
+           (pool.kv.fraction_is_static ? ", for weights and pages)" : ")");
+  });
+  row("KV bytes a token", [&](std::size_t i) {
+    return std::to_string(static_cast<std::int64_t>(pools[i].memory.kv_per_token.in(B)));
+  });
+  row("KV pages of an attention rank", [&](std::size_t i) {
+    return std::to_string(pools[i].model.pages) + " of " +
+           std::to_string(pools[i].memory.page_tokens) + " tokens" +
+           (input.scenario.serving.pools[i].kv.pages ? " (given)" : "");
+  });
+  row("fits", [&](std::size_t i) {
+    const ServingMemory& m = pools[i].memory;
+    if (m.fits) return std::string("yes");
+    return "NO: " + format_bytes(m.without_pages()) + " before any KV page; pages for " +
+           std::to_string(m.least_pages * m.page_tokens) + " tokens are needed";
+  });
+  section.tables.push_back(std::move(table));
+  return section;
+}
+
+}  // namespace moesim
