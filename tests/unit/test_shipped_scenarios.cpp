@@ -43,6 +43,7 @@ const PublishedUnits kServing[] = {
     {"deepseek-v3-gb200-decode", {48}, "SGLang blog 2025-06-16: 12 trays of 4"},
     {"deepseek-v3-serving-day", {32, 144}, "open-infra-index, day 6: 4 and 18 nodes"},
     {"azure-conversation-h200", {8}, "not published; one node"},
+    {"conversation-h800", {16, 32}, "not published; whole nodes"},
     {"deepseek-moe-16b-one-gpu", {1}, "DeepSeekMoE, arXiv 2401.06066: a single GPU of 40 GB"},
 };
 
