@@ -256,4 +256,13 @@ KnownRow FigureEvaluator::evaluate(const KnownFigure& f) {
   return row;
 }
 
+std::vector<KnownRow> FigureEvaluator::rows_about(const std::string& scenario) {
+  std::vector<KnownRow> rows;
+  for (const KnownFigure& figure : read_known_figures(folder_))
+    if (figure.formula.empty() && figure.settings.empty() && !figure.over &&
+        figure.scenario == scenario)
+      rows.push_back(evaluate(figure));
+  return rows;
+}
+
 }  // namespace moesim

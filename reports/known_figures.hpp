@@ -71,6 +71,8 @@ class FigureEvaluator {
  public:
   FigureEvaluator(std::filesystem::path scenario_folder, int num_threads);
   KnownRow evaluate(const KnownFigure& figure);
+  // The folder's figures that are values of this scenario as it is, and need no run of another.
+  std::vector<KnownRow> rows_about(const std::string& scenario);
   // Gives the evaluator a run it need not repeat: of a scenario without changes, by its file name.
   void add_run(const std::string& key,
                const Scenario& scenario,

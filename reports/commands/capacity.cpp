@@ -5,7 +5,7 @@
 #include <memory>
 #include <sstream>
 
-#include "reports/commands/commands.hpp"
+#include "reports/commands/run_options.hpp"
 #include "reports/format.hpp"
 #include "reports/serving/capacity_report.hpp"
 
@@ -19,9 +19,7 @@ struct Options {
 };
 
 int capacity(const Options& options, const CommandContext& context) {
-  auto settings = parse_settings(options.settings);
-  if (context.common.seed)
-    settings.emplace_back("/seed", parse_json(std::to_string(*context.common.seed), "--seed"));
+  const Settings settings = settings_of(options.settings, context);
   if (!is_serving_scenario(options.scenario))
     throw InputError(options.scenario, "not a serving scenario: it has no \"serving\"");
   const ServingScenario scenario = read_serving_scenario(options.scenario, settings);

@@ -28,18 +28,13 @@ std::vector<VariantResult> run_variants(const fs::path& path,
   return results;
 }
 
-std::vector<KnownRow> known_rows(const fs::path& path, const ReportInput& input, int num_threads) {
-  std::vector<KnownRow> rows;
-  const fs::path folder = path.parent_path();
-  if (!fs::is_directory(folder / "published") && !fs::is_directory(folder / "measured"))
-    return rows;
-  FigureEvaluator evaluator(folder, num_threads);
-  evaluator.add_run(path.filename().string(), input.scenario, input.run, input.uncertainty);
-  for (const KnownFigure& figure : read_known_figures(folder))
-    if (figure.formula.empty() && figure.settings.empty() && !figure.over &&
-        figure.scenario == path.filename().string())
-      rows.push_back(evaluator.evaluate(figure));
-  return rows;
+std::vector<KnownRow> known_rows(const fs::path& path,
+                                 const ReportInput& input,
+                                 int num_threads) {
+  const std::string name = path.filename().string();
+  FigureEvaluator evaluator(path.parent_path(), num_threads);
+  evaluator.add_run(name, input.scenario, input.run, input.uncertainty);
+  return evaluator.rows_about(name);
 }
 
 std::vector<std::int64_t> default_trace_ranks(
@@ -61,7 +56,7 @@ std::string rank_name(const ParallelPlan& plan, std::int64_t rank) {
 int run(const RunArguments& options, const CommandContext& context) {
   const fs::path path = options.scenario;
   if (is_serving_scenario(path)) return run_serving_command(options, context);
-  const Settings settings = settings_of(options, context);
+  const Settings settings = settings_of(options.settings, context);
   const Scenario scenario = read_scenario(path, settings);
   Progress progress(context.common.quiet);
 
@@ -105,8 +100,8 @@ int run(const RunArguments& options, const CommandContext& context) {
 
 }  // namespace
 
-Settings settings_of(const RunArguments& arguments, const CommandContext& context) {
-  Settings settings = parse_settings(arguments.settings);
+Settings settings_of(const std::vector<std::string>& set, const CommandContext& context) {
+  Settings settings = parse_settings(set);
   if (context.common.seed)
     settings.emplace_back("/seed", parse_json(std::to_string(*context.common.seed), "--seed"));
   return settings;

@@ -18,7 +18,7 @@ struct RunArguments {
 };
 
 // --set and --seed.
-Settings settings_of(const RunArguments& arguments, const CommandContext& context);
+Settings settings_of(const std::vector<std::string>& set, const CommandContext& context);
 // Refuses --variants where it makes no sense.
 void check_variants(const RunArguments& arguments,
                     const CommandContext& context,

@@ -28,18 +28,10 @@ void refuse_training_options(const RunArguments& arguments) {
 std::vector<KnownRow> known_rows(const fs::path& path,
                                  const ServingReportInput& input,
                                  int num_threads) {
-  std::vector<KnownRow> rows;
-  const fs::path folder = path.parent_path();
-  if (!fs::is_directory(folder / "published") && !fs::is_directory(folder / "measured"))
-    return rows;
-  FigureEvaluator evaluator(folder, num_threads);
   const std::string name = path.filename().string();
+  FigureEvaluator evaluator(path.parent_path(), num_threads);
   evaluator.add_run(name, input.scenario, input.run, input.uncertainty);
-  for (const KnownFigure& figure : read_known_figures(folder))
-    if (figure.formula.empty() && figure.settings.empty() && !figure.over &&
-        figure.scenario == name)
-      rows.push_back(evaluator.evaluate(figure));
-  return rows;
+  return evaluator.rows_about(name);
 }
 
 // Not part of the report, which is the same every time.
@@ -56,7 +48,7 @@ void tell_speed(const ServingRun& run, double wall_s) {
 int run_serving_command(const RunArguments& arguments, const CommandContext& context) {
   refuse_training_options(arguments);
   const fs::path path = arguments.scenario;
-  const Settings settings = settings_of(arguments, context);
+  const Settings settings = settings_of(arguments.settings, context);
   const ServingScenario scenario = read_serving_scenario(path, settings);
   check_variants(arguments, context, scenario.variants);
   Progress progress(context.common.quiet);

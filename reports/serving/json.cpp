@@ -190,6 +190,8 @@ JsonValue requests_json(const SeedRun& run) {
       .set("outside_window", run.requests.outside_window)
       .set("too_long", run.requests.too_long)
       .set("truncated", run.requests.truncated)
+      .set("zero_dropped", run.requests.zero_dropped)
+      .set("zero_to_one", run.requests.zero_to_one)
       .set("arrived", c.taken)
       .set("served", c.served)
       .set("rejected_context", c.rejected_context)

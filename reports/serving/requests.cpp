@@ -180,6 +180,8 @@ std::optional<Section> serving_requests_section(const ServingReportInput& input)
   if (counts.outside_window > 0) add("outside the window, left out", counts.outside_window);
   if (counts.too_long > 0) add("too long for the requests' own limit", counts.too_long);
   if (counts.truncated > 0) add("of those truncated", counts.truncated);
+  if (counts.zero_dropped > 0) add("without input or output tokens, left out", counts.zero_dropped);
+  if (counts.zero_to_one > 0) add("without input or output tokens, given one", counts.zero_to_one);
   add("arrived", run.cluster.taken);
   add("served", run.cluster.served);
   add("rejected: longer than the engine takes", run.cluster.rejected_context);

@@ -140,10 +140,10 @@ std::vector<PoolSetup> set_up_pools(const ServingScenario& scenario,
     setup.memory = serving_memory(scenario.model, pool);
     setup.model = {nullptr, setup.memory.pages, setup.memory.kv_per_token};
     if (scenario.requests) {
-      setup.steps = std::make_shared<const StepTimeModel>(
+      setup.model.clock = std::make_shared<const StepTimeModel>(
           scenario.model, pool, routing.pools[i], num_threads);
-      setup.model.clock =
-          pool.expert_tiers ? with_expert_tiers(scenario, pool, setup.steps) : setup.steps;
+      if (pool.expert_tiers)
+        setup.model.clock = with_expert_tiers(scenario, pool, std::move(setup.model.clock));
     }
     setups.push_back(std::move(setup));
   }

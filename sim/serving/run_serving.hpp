@@ -20,8 +20,7 @@ namespace moesim {
 // A pool, ready to be simulated.
 struct PoolSetup {
   ServingMemory memory;
-  PoolModel model;
-  std::shared_ptr<const StepTimeModel> steps;  // none without requests
+  PoolModel model;  // no clock without requests
 };
 
 struct SeedRun {
