@@ -46,6 +46,8 @@ struct MoeSpec {
   ScoreFunction score = ScoreFunction::softmax;
   bool renormalise = false;  // the weights of a token's experts are divided by their sum
   double routed_scale = 1;   // and multiplied by this
+
+  bool operator==(const MoeSpec&) const = default;
 };
 
 struct ModelSpec {

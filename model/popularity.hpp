@@ -46,6 +46,8 @@ struct PopularitySpec {
   // next their logarithms are mixed as cos(pi f / 2) and sin(pi f / 2), which keeps the variance of
   // the logarithms (the law itself holds at the multiples only).
   double drift_time = 0;
+
+  bool operator==(const PopularitySpec&) const = default;
 };
 
 // Reads {"kind": "zipf", "exponent": 0.5, ...}. Zipf, power_law and dirichlet may have

@@ -88,30 +88,43 @@ void set_covariances(const MoeSpec& moe, const RoutedTokens& tokens, RoutingLaw&
 RoutingSampler::RoutingSampler(const RoutingProblem& problem, int num_threads) : problem_(problem) {
   // Layers differ by the popularity of their experts only.
   const bool alike = problem.spec.popularity.kind == PopularityKind::uniform;
-  laws_.resize(alike ? 1 : idx(problem.num_layers));
-  parallel_for(laws_.size(), num_threads, [&](std::size_t i) {
-    laws_[i] = make_law(static_cast<std::int64_t>(i));
+  std::vector<RoutingLaw> laws(alike ? 1 : idx(problem.num_layers));
+  parallel_for(laws.size(), num_threads, [&](std::size_t i) {
+    laws[i] = make_law(static_cast<std::int64_t>(i));
   });
+  laws_ = std::make_shared<const std::vector<RoutingLaw>>(std::move(laws));
+}
+
+RoutingSampler::RoutingSampler(const RoutingProblem& problem, const RoutingSampler& drawn)
+    : problem_(problem), laws_(drawn.laws_) {
+  ENSURE(drawn.has_laws_of(problem));
+}
+
+bool RoutingSampler::has_laws_of(const RoutingProblem& problem) const {
+  RoutingProblem own = problem_;
+  own.spec.sequence_cv = problem.spec.sequence_cv;
+  own.ranks_per_sequence = problem.ranks_per_sequence;
+  return own == problem;
 }
 
 const RoutingLaw& RoutingSampler::law(std::int64_t layer) const {
-  return laws_.size() == 1 ? laws_.front() : laws_.at(idx(layer));
+  return laws_->size() == 1 ? laws_->front() : laws_->at(idx(layer));
 }
 
 double RoutingSampler::nodes_per_token() const {
   double total = 0;
-  for (const RoutingLaw& law : laws_) total += law.nodes_per_token;
-  return total / static_cast<double>(laws_.size());
+  for (const RoutingLaw& law : *laws_) total += law.nodes_per_token;
+  return total / static_cast<double>(laws_->size());
 }
 double RoutingSampler::ranks_per_token() const {
   double total = 0;
-  for (const RoutingLaw& law : laws_) total += law.ranks_per_token;
-  return total / static_cast<double>(laws_.size());
+  for (const RoutingLaw& law : *laws_) total += law.ranks_per_token;
+  return total / static_cast<double>(laws_->size());
 }
 
 double RoutingSampler::worst_residual() const {
   double worst = 0;
-  for (const RoutingLaw& law : laws_) worst = std::max(worst, law.residual);
+  for (const RoutingLaw& law : *laws_) worst = std::max(worst, law.residual);
   return worst;
 }
 
@@ -298,7 +311,7 @@ std::vector<RankTraffic> RoutingSampler::sample(std::int64_t tokens,
 }
 
 RankTraffic RoutingSampler::balanced(std::int64_t tokens) const {
-  const RoutingLaw& any = laws_.front();
+  const RoutingLaw& any = laws_->front();
   const std::int64_t slots = any.placement.slots_per_rank;
   const std::int64_t rows = tokens * problem_.moe.top_k;  // tokens x ep x top_k over ep ranks
   RankTraffic t;

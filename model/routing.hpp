@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "model/op_graph.hpp"
@@ -57,6 +58,8 @@ struct RoutingProblem {
   std::int64_t num_layers = 1;              // with experts
   std::uint64_t seed = 1;
   std::int64_t ranks_per_sequence = 1;  // context-parallel ranks share one
+
+  bool operator==(const RoutingProblem&) const = default;
 };
 
 class RoutingSampler {
@@ -64,11 +67,16 @@ class RoutingSampler {
   // Laws of all layers are made here, on `num_threads` threads. Placement and popularity have
   // passed their checks.
   explicit RoutingSampler(const RoutingProblem& problem, int num_threads = 1);
+  // With the laws of another sampler, which has_laws_of() this problem.
+  RoutingSampler(const RoutingProblem& problem, const RoutingSampler& drawn);
+
+  // Laws do not depend on how sequences differ.
+  bool has_laws_of(const RoutingProblem& problem) const;
 
   const RoutingLaw& law(std::int64_t layer) const;
   const RoutingProblem& problem() const { return problem_; }
-  std::int64_t num_nodes() const { return laws_.front().placement.num_nodes(); }
-  std::int64_t slots_per_rank() const { return laws_.front().placement.slots_per_rank; }
+  std::int64_t num_nodes() const { return laws_->front().placement.num_nodes(); }
+  std::int64_t slots_per_rank() const { return laws_->front().placement.slots_per_rank; }
   // Means over the layers.
   double nodes_per_token() const;
   double ranks_per_token() const;
@@ -111,7 +119,7 @@ class RoutingSampler {
                                       std::int64_t all_tokens) const;
 
   RoutingProblem problem_;
-  std::vector<RoutingLaw> laws_;  // one a layer, or one for all
+  std::shared_ptr<const std::vector<RoutingLaw>> laws_;  // one a layer, or one for all
 };
 
 }  // namespace moesim

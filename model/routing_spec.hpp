@@ -33,6 +33,8 @@ struct RoutingSpec {
   PopularitySpec popularity;
   CorrelationSpec correlation;
   double sequence_cv = 0;
+
+  bool operator==(const RoutingSpec&) const = default;
 };
 
 RoutingSpec read_routing(const JsonNode& node, const ModelSpec& model);

@@ -20,6 +20,8 @@ namespace moesim {
 struct CorrelationSpec {
   double rho = 0;                 // 0 <= rho < 1
   std::int64_t cluster_size = 1;  // consecutive experts that share a factor
+
+  bool operator==(const CorrelationSpec&) const = default;
 };
 
 class TokenLogits {

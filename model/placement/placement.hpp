@@ -51,6 +51,8 @@ struct PlacementSpec {
   PlacementPolicy policy = PlacementPolicy::contiguous;
   std::int64_t redundant_experts = 0;      // extra replicas over all ranks; eplb only
   std::shared_ptr<const Placement> given = {};  // table only
+
+  bool operator==(const PlacementSpec&) const = default;
 };
 
 // What a placement is for. load: [num_experts], in any unit, not negative; only eplb reads it. A

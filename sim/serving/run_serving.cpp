@@ -115,10 +115,11 @@ std::shared_ptr<const StepClock> with_expert_tiers(const ServingScenario& scenar
 
 ServingRouting draw_routing(const ServingScenario& scenario, int num_threads) {
   ServingRouting routing;
+  DrawnSamplers drawn;
   for (const PoolSpec& pool : scenario.serving.pools)
     routing.pools.push_back(
         scenario.requests
-            ? unit_routing(scenario.model, pool, scenario.routing, scenario.seed, num_threads)
+            ? unit_routing(scenario.model, pool, scenario.routing, scenario.seed, num_threads, drawn)
             : UnitRouting());
   for (const StepPoint& point : scenario.steps)
     routing.steps.push_back(step_routing(scenario.model,
@@ -126,7 +127,8 @@ ServingRouting draw_routing(const ServingScenario& scenario, int num_threads) {
                                          scenario.routing,
                                          point,
                                          scenario.seed,
-                                         num_threads));
+                                         num_threads,
+                                         drawn));
   return routing;
 }
 
@@ -193,18 +195,18 @@ ServingRun run_serving(const ServingScenario& scenario, const ServingRunOptions&
     bounds = parse_slo(scenario.measure.slo, scenario.measure.slo_place);
   ServingRun run;
   tell("routing");
-  const std::shared_ptr<const ServingRouting> routing =
+  run.routing =
       options.routing
           ? options.routing
           : std::make_shared<const ServingRouting>(draw_routing(scenario, options.num_threads));
   tell("step times");
-  run.pools = set_up_pools(scenario, *routing, options.num_threads);
+  run.pools = set_up_pools(scenario, *run.routing, options.num_threads);
   for (std::size_t i = 0; i < scenario.steps.size(); ++i) {
     const StepPoint& point = scenario.steps[i];
     tell("step " + point.name);
     run.steps.push_back(step_point(scenario.model,
                                    pool_named(scenario.serving, point.pool),
-                                   routing->steps[i],
+                                   run.routing->steps[i],
                                    point));
   }
   warn_of_memory(scenario, run);

@@ -33,18 +33,20 @@ struct SeedRun {
   std::optional<SloResult> slo;  // of the scenario's measure
 };
 
+// Drawn once for all runs of a scenario that differ in profiles only.
+struct ServingRouting {
+  std::vector<UnitRouting> pools, steps;  // in order of the scenario's
+};
+
 struct ServingRun {
   bool feasible = true;  // every pool's memory, and every stated step's
   std::vector<PoolSetup> pools;  // in order of ServingSpec::pools
   std::vector<StepPointResult> steps;
   std::vector<SeedRun> runs;  // none without requests, or when a pool does not fit
   std::vector<std::string> warnings;
+  std::shared_ptr<const ServingRouting> routing;
 };
 
-// Drawn once for all runs of a scenario that differ in profiles only.
-struct ServingRouting {
-  std::vector<UnitRouting> pools, steps;  // in order of the scenario's
-};
 ServingRouting draw_routing(const ServingScenario& scenario, int num_threads);
 
 struct ServingRunOptions {

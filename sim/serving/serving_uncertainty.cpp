@@ -41,15 +41,13 @@ std::optional<ServingUncertainty> serving_uncertainty_of(const ServingScenario& 
     if (of_seed.simulated > kMostRequestsForIntervals) return std::nullopt;
   ServingScenario once = scenario;
   once.measure.seeds = 1;
-  const auto routing =
-      std::make_shared<const ServingRouting>(draw_routing(scenario, num_threads));
   ServingUncertainty result;
   result.sources = source_names(scenario);
   result.ends.resize(result.sources.size());
   parallel_for(result.sources.size() * kSigns.size(), num_threads, [&](std::size_t i) {
     const std::size_t source = i / kSigns.size(), end = i % kSigns.size();
     result.ends[source][end] =
-        run_serving(perturbed(once, result.sources[source], kSigns[end]), {1, routing, {}});
+        run_serving(perturbed(once, result.sources[source], kSigns[end]), {1, run.routing, {}});
   });
   return result;
 }

@@ -79,13 +79,14 @@ UnitRouting step_routing(const ModelSpec& model,
                          const RoutingSpec& routing,
                          const StepPoint& point,
                          std::uint64_t seed,
-                         int num_threads) {
+                         int num_threads,
+                         DrawnSamplers& drawn) {
   RoutingSpec of_step = routing;
   // Prompts that are dispatched together by one rank.
   const bool halves = model.moe && pool.plan.ep > 1 && pool.plan.two_batch_overlap;
   const std::int64_t together = std::max<std::int64_t>(1, point.prompts / (halves ? 2 : 1));
   of_step.sequence_cv /= std::sqrt(static_cast<double>(together));
-  return unit_routing(model, sized_for(pool, point), of_step, seed, num_threads);
+  return unit_routing(model, sized_for(pool, point), of_step, seed, num_threads, drawn);
 }
 
 StepPointResult step_point(const ModelSpec& model,
@@ -94,8 +95,9 @@ StepPointResult step_point(const ModelSpec& model,
                            const StepPoint& point,
                            std::uint64_t seed,
                            int num_threads) {
+  DrawnSamplers drawn;
   return step_point(
-      model, pool, step_routing(model, pool, routing, point, seed, num_threads), point);
+      model, pool, step_routing(model, pool, routing, point, seed, num_threads, drawn), point);
 }
 
 StepPointResult step_point(const ModelSpec& model,

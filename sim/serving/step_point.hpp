@@ -35,7 +35,8 @@ UnitRouting step_routing(const ModelSpec& model,
                          const RoutingSpec& routing,
                          const StepPoint& point,
                          std::uint64_t seed,
-                         int num_threads);
+                         int num_threads,
+                         DrawnSamplers& drawn);
 StepPointResult step_point(const ModelSpec& model,
                            const PoolSpec& pool,
                            const UnitRouting& routing,

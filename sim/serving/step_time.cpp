@@ -117,8 +117,13 @@ StepTimeModel::StepTimeModel(const ModelSpec& model,
                              const RoutingSpec& routing,
                              std::uint64_t seed,
                              int num_threads)
-    : StepTimeModel(
-          model, pool, unit_routing(model, pool, routing, seed, num_threads), num_threads) {}
+    : StepTimeModel(model,
+                    pool,
+                    [&] {
+                      DrawnSamplers drawn;
+                      return unit_routing(model, pool, routing, seed, num_threads, drawn);
+                    }(),
+                    num_threads) {}
 StepTimeModel::~StepTimeModel() = default;
 
 Tick StepTimeModel::step_time(std::span<const RankBatch> ranks) const {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "model/routing.hpp"
 #include "model/serving/serving_spec.hpp"
@@ -13,11 +14,15 @@ namespace moesim {
 struct UnitRouting {
   std::shared_ptr<const RoutingSampler> prefill, decode;  // null without experts
 };
+// What was drawn so far: units whose routing has the same laws share them.
+using DrawnSamplers = std::vector<std::shared_ptr<const RoutingSampler>>;
+
 // Of prompts, one a rank is in a step; of decoding requests, as many as the engine takes.
 UnitRouting unit_routing(const ModelSpec& model,
                          const PoolSpec& pool,
                          const RoutingSpec& routing,
                          std::uint64_t seed,
-                         int num_threads);
+                         int num_threads,
+                         DrawnSamplers& drawn);
 
 }  // namespace moesim

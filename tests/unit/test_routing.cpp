@@ -193,6 +193,22 @@ TEST_CASE("routing: draws have the means of their law, and the law those asked f
   }
 }
 
+TEST_CASE("routing: a sampler with another's laws draws what one with its own does", "[routing]") {
+  RoutingProblem problem = problem_of(moe_of(64, 4, 1, 1), 64, dirichlet(0.3));
+  const RoutingSampler first(problem);
+  problem.spec.sequence_cv = 0.5;
+  CHECK(first.has_laws_of(problem));
+  const auto own = RoutingSampler(problem).sample(4096, 0, 0, 1);
+  const auto shared = RoutingSampler(problem, first).sample(4096, 0, 0, 1);
+  for (std::size_t r = 0; r < own.size(); ++r) CHECK(own[r].load.rows == shared[r].load.rows);
+  CHECK(rows_of(own) != rows_of(first.sample(4096, 0, 0, 1)));
+  problem.seed += 1;
+  CHECK_FALSE(first.has_laws_of(problem));
+  problem.seed -= 1;
+  problem.spec.popularity = dirichlet(0.4);
+  CHECK_FALSE(first.has_laws_of(problem));
+}
+
 TEST_CASE("routing: popularity stays with the layer", "[routing]") {
   RoutingProblem problem = problem_of(moe_of(64, 4, 1, 1), 64, dirichlet(0.3));
   problem.num_layers = 2;
