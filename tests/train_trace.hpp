@@ -13,7 +13,7 @@
 
 namespace moesim {
 
-struct TraceRow {
+struct TrainTraceRow {
   std::string op, phase, stream, category, dtype;
   double calls_per_layer = 0, flops = 0, bytes = 0;  // of one call
   double us_per_layer = 0;                           // of all calls
@@ -37,13 +37,13 @@ inline std::vector<std::string> csv_fields(const std::string& line) {
   return fields;
 }
 
-inline std::vector<TraceRow> read_train_trace(const std::filesystem::path& reference) {
+inline std::vector<TrainTraceRow> read_train_trace(const std::filesystem::path& reference) {
   std::ifstream file(reference / "train_trace" / "train_trace.csv");
   std::string line;
   if (!std::getline(file, line)) throw std::runtime_error("no train_trace.csv");
   std::map<std::string, std::size_t> column;
   for (const std::string& name : csv_fields(line)) column.emplace(name, column.size());
-  std::vector<TraceRow> rows;
+  std::vector<TrainTraceRow> rows;
   while (std::getline(file, line)) {
     const auto fields = csv_fields(line);
     auto text = [&](const char* name) { return fields.at(column.at(name)); };

@@ -231,7 +231,7 @@ TEST_CASE("op graph: the trace's kernels, one by one", "[op_graph][reference]") 
   double worst_flops = 0, worst_bytes = 0;
   std::string worst_flops_op = "none", worst_bytes_op = "none";
   std::set<std::string> in_trace;
-  for (const TraceRow& row : read_train_trace(*folder)) {
+  for (const TrainTraceRow& row : read_train_trace(*folder)) {
     if (!row.is_compute()) continue;
     INFO(row.phase << " " << row.op);
     std::size_t b = 0;

@@ -103,7 +103,7 @@ TEST_CASE("shipped profiles: the trace's forward and input-gradient GEMMs",
   std::ostringstream table;
   table << std::fixed << std::setprecision(1);
   table << "trace GEMMs, 112 SMs beside communication, us a layer: measured, predicted\n";
-  for (const TraceRow& row : read_train_trace(*folder)) {
+  for (const TrainTraceRow& row : read_train_trace(*folder)) {
     if (row.dtype != "fp8" || row.phase[0] == 'W') continue;
     for (std::size_t b = 0; b < kNumBlocks; ++b) {
       if (kBlockNames[b] != row.block()) continue;

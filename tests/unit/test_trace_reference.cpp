@@ -32,9 +32,9 @@ TEST_CASE("the training trace: every kernel is an operation, as its table has th
     CHECK(block.occurrences == 4);
     for (const TracedOp& op : block.ops) ops[{block.block, op.op}] = op.times;
   }
-  const std::vector<TraceRow> table = read_train_trace(*folder);
+  const std::vector<TrainTraceRow> table = read_train_trace(*folder);
   CHECK(table.size() == ops.size());
-  for (const TraceRow& row : table) {
+  for (const TrainTraceRow& row : table) {
     CAPTURE(row.phase, row.op);
     REQUIRE(ops.count({row.block(), row.op}) == 1);
     const KernelTimes& op = ops[{row.block(), row.op}];
