@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "calibrate/reference.hpp"
@@ -28,9 +29,14 @@ struct DeviceInfo {
   std::string gpu;   // name of a file in scenarios/gpus, without ".json"
   ProfileKind kind = ProfileKind::measured;
   std::int64_t num_sms = 0;
+  bool by_libraries = false;  // runs libraries' kernels, whose tiles follow no plan of ours
   std::string timer, flush;   // how time is taken and how the L2 is emptied
   JsonValue::Object details;  // versions, and of a real device host and date; the unknown is absent
 };
+
+// A GPU at its power limit lowers its clocks: under a sustained load of matrix products that is how
+// it runs, and no fault of the measurement.
+inline constexpr const char* kPowerCap = "power_cap";
 
 // While a call ran. What the device cannot tell is absent.
 struct DeviceState {
@@ -67,6 +73,11 @@ class Device {
   virtual std::unique_ptr<PreparedCall> prepare(const Case& of,
                                                 const Call& call,
                                                 std::uint64_t seed) = 0;
+  // Which kernel it runs an operation by; empty: it has none or they have no names. Points of one
+  // operation by two kernels are two things, and are not fitted together.
+  virtual std::string_view kernel_of(const Case& /*of*/) const { return {}; }
+  // Why it cannot run an operation that it might have run, on one line; empty: nothing to say.
+  virtual std::string problem_of(const Case& /*of*/) const { return {}; }
   virtual DeviceState state() = 0;  // since it was last asked
   virtual Seconds clock() = 0;      // since the device was opened
   // Of one empty kernel: as a node of a graph, and launched into a stream.
@@ -74,6 +85,11 @@ class Device {
     Seconds graph, stream;
   };
   virtual LaunchOverhead launch_overhead() = 0;
+  // Of prepared calls of this device, one after the other in one stream, each finding in L2 what
+  // those before it left; the median of several runs. nullopt: the device cannot tell.
+  virtual std::optional<Seconds> time_in_order(const std::vector<PreparedCall*>& /*calls*/) {
+    return std::nullopt;
+  }
 };
 
 }  // namespace moesim

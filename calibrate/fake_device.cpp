@@ -187,13 +187,19 @@ class FakeDevice final : public Device {
   DeviceState state() override {
     DeviceState state;
     state.sm_clock_mhz = gpu_.faults.throttled ? kThrottledClock_mhz : kClock_mhz;
-    if (gpu_.faults.throttled) state.throttled_by = {"power_cap"};
+    if (gpu_.faults.throttled) state.throttled_by = {"hardware_thermal"};
     return state;
   }
 
   Seconds clock() override { return gpu_.clock; }
 
   LaunchOverhead launch_overhead() override { return {1.25 * us, 3.15 * us}; }
+
+  std::optional<Seconds> time_in_order(const std::vector<PreparedCall*>& calls) override {
+    Seconds sum;
+    for (PreparedCall* const call : calls) sum += call->time(Cache::warm, 1).front();
+    return sum;
+  }
 
  private:
   FakeGpu gpu_;

@@ -8,7 +8,7 @@
 //   unwritten=OP   the last eighth of every result of OP is not written
 //   drift=S        from S seconds of its clock on, everything takes 8 % longer
 //   noisy          ten times the noise
-//   throttled      everything takes 25 % longer, and the device says that its power is capped
+//   throttled      everything takes 25 % longer, and the device says that heat slows it down
 //   dies=N         it is lost when the (N+1)-th call is timed
 #pragma once
 

@@ -10,6 +10,8 @@ namespace {
 using namespace moesim;
 
 constexpr void (*kCommands[])(CLI::App&, CalibrateContext&) = {add_measure_command,
+                                                               add_check_command,
+                                                               add_check_step_command,
                                                                add_import_command,
                                                                add_fit_command,
                                                                add_transfer_command,

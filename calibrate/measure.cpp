@@ -30,6 +30,12 @@ double three_digits(double value) {
   return std::strtod(text, nullptr);
 }
 
+bool is_throttled(const DeviceState& state) {
+  const auto& reasons = state.throttled_by;
+  return std::any_of(
+      reasons.begin(), reasons.end(), [](const auto& reason) { return reason != kPowerCap; });
+}
+
 // The tiles that the kernel used, which follow from the shape by the plan of this version.
 std::optional<JsonValue> plan_of(const PlannedCall& planned, std::int64_t num_sms) {
   const Shape& shape = planned.call.shape;
@@ -144,12 +150,15 @@ class Measuring {
     point.warm = time(*prepared, Cache::warm);
     const DeviceState state = device_.state();
     if (is_drifting_) point.flags.emplace_back("drift");
-    if (!state.throttled_by.empty()) point.flags.emplace_back("throttled");
+    if (is_throttled(state)) point.flags.emplace_back("throttled");
+    if (const std::string_view kernel = device_.kernel_of(*planned.of); !kernel.empty())
+      point.evidence.emplace_back("kernel", std::string(kernel));
     point.evidence.emplace_back(
         "check", JsonValue::object().set("rel_l2", three_digits(verified_.at(planned.of).worst)));
     add_state(state, point);
-    if (const auto plan = plan_of(planned, device_.info().num_sms))
-      point.evidence.emplace_back("plan", *plan);
+    if (!device_.info().by_libraries)
+      if (const auto plan = plan_of(planned, device_.info().num_sms))
+        point.evidence.emplace_back("plan", *plan);
     if (!is_possible(point)) return;
     out_.add(point_line(point));
     ++window_;
@@ -252,9 +261,12 @@ PointRun measuring_run(Device& device, const MeasureOptions& options) {
   run.kind = info.kind;
   run.gpu = info.gpu;
   run.source = "moesim-calibrate measure on " + info.name;
-  run.plan = tile_rule_name(TileRule::fewest_waves);
-  run.plan_version = kPlanVersion;
+  if (!info.by_libraries) {
+    run.plan = tile_rule_name(TileRule::fewest_waves);
+    run.plan_version = kPlanVersion;
+  }
   run.details = {{"device", info.name}, {"num_sms", info.num_sms}};
+  if (info.by_libraries) run.details.emplace_back("kernels", "of libraries");
   run.details.insert(run.details.end(), info.details.begin(), info.details.end());
   JsonValue method = JsonValue::object();
   method.set("timer", info.timer).set("flush", info.flush);

@@ -4,7 +4,7 @@
 //
 // What is wrong with a point is said in a flag of it (calibrate/point.hpp), never mended:
 //   drift      a sentinel moved by more than 3 % between the ends of the minute it is from
-//   throttled  the device ran below the clocks it asked for
+//   throttled  the device ran below the clocks it asked for, and not because of its power limit
 // An operation whose results are wrong has no points.
 //
 // A run is carried on from its own file: calls that are there, of the same device and plan version

@@ -14,6 +14,9 @@ struct Verification {
   std::optional<std::string> wrong;  // what was found, where the kernel is wrong
 };
 
+// At all of the case's shapes; ends at the first that is wrong.
 Verification verify(Device& device, const Case& of, std::uint64_t seed);
+// At one shape, all of its outputs.
+Verification verify_call(Device& device, const Case& of, const Call& call, std::uint64_t seed);
 
 }  // namespace moesim

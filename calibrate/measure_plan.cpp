@@ -11,6 +11,14 @@
 namespace moesim {
 namespace {
 
+// A call, and how far it is along its operation's calls of the same tier.
+struct Placed {
+  PlannedCall planned;
+  double along = 0;
+};
+
+}  // namespace
+
 std::vector<const Case*> chosen_cases(const std::vector<std::string>& only) {
   std::vector<const Case*> chosen;
   std::vector<std::string> known;
@@ -29,14 +37,6 @@ std::vector<const Case*> chosen_cases(const std::vector<std::string>& only) {
       chosen.push_back(c);
   return chosen;
 }
-
-// A call, and how far it is along its operation's calls of the same tier.
-struct Placed {
-  PlannedCall planned;
-  double along = 0;
-};
-
-}  // namespace
 
 MeasuringPlan measuring_plan(Suite suite,
                              const std::vector<std::string>& only,

@@ -23,8 +23,11 @@ struct MeasuringPlan {
   std::size_t num_left_out = 0;  // that the device cannot run
 };
 
-// Of the operations in `only`, or of all when it is empty. Refuses (InputError) names that cannot
-// be measured.
+// Those in `only`, or all that a device can measure when it is empty. Refuses (InputError) names
+// that cannot be measured.
+std::vector<const Case*> chosen_cases(const std::vector<std::string>& only);
+
+// Of chosen_cases(only).
 MeasuringPlan measuring_plan(Suite suite,
                              const std::vector<std::string>& only,
                              const Device& device);

@@ -31,9 +31,10 @@ namespace moesim {
 
 inline constexpr const char* kPointsSchema = "moesim-points/1";
 
-// What else a point may carry: how well its results were checked, clocks and power while it ran,
-// the tiles the kernel used, a word on it.
-inline constexpr std::array<const char*, 4> kEvidence = {"check", "state", "plan", "note"};
+// What else a point may carry: the kernel's name, how well its results were checked, clocks and
+// power while it ran, the tiles the kernel used, a word on it.
+inline constexpr std::array<const char*, 5> kEvidence = {
+    "kernel", "check", "state", "plan", "note"};
 
 struct Timing {
   Seconds median;

@@ -26,6 +26,8 @@ void add_transfer_command(CLI::App& app, CalibrateContext& context);
 void add_accuracy_command(CLI::App& app, CalibrateContext& context);
 void add_comm_command(CLI::App& app, CalibrateContext& context);
 void add_measure_command(CLI::App& app, CalibrateContext& context);
+void add_check_command(CLI::App& app, CalibrateContext& context);
+void add_check_step_command(CLI::App& app, CalibrateContext& context);
 void add_import_command(CLI::App& app, CalibrateContext& context);
 
 int num_threads(int wanted);  // 0: all cores

@@ -9,8 +9,7 @@
 #include <memory>
 
 #include "calibrate/commands/commands.hpp"
-#include "calibrate/fake_device.hpp"
-#include "model/json_message.hpp"
+#include "calibrate/commands/device_options.hpp"
 
 namespace moesim {
 namespace {
@@ -20,31 +19,12 @@ namespace fs = std::filesystem;
 constexpr double kMostSpread = 0.05;  // a noisier run is no base for a fit
 
 struct Options {
-  std::string device, gpu = "h100", suite = "hopper", output;
+  DeviceOptions device;
+  std::string suite = "hopper", output;
   std::vector<std::string> only;
   double budget_s = 0;
   bool resume = false, list = false, quiet = false;
-  std::uint64_t seed = 1;
-  double fake_noise = 0.02;
-  std::vector<std::string> fake_faults;
 };
-
-GpuSpec read_gpu(const std::string& name) {
-  std::vector<std::string> known;
-  for (const fs::directory_entry& entry : fs::directory_iterator(gpu_folder()))
-    if (entry.path().extension() == ".json") known.push_back(entry.path().stem().string());
-  std::sort(known.begin(), known.end());
-  if (std::find(known.begin(), known.end(), name) == known.end())
-    throw InputError("--gpu", in_quotes(name) + " is no GPU; expected one of " + joined(known));
-  return read_gpu_spec(read_json_file(gpu_folder() / (name + ".json")));
-}
-
-std::unique_ptr<Device> open_device(const Options& options, const GpuSpec& gpu) {
-  if (options.device == "cuda")
-    throw std::runtime_error("this build has no CUDA device; --device=fake needs none");
-  return make_fake_device(
-      options.gpu, gpu, {options.fake_noise, options.seed, options.fake_faults});
-}
 
 std::string percent(double share) {
   char text[32];
@@ -82,7 +62,7 @@ MeasureResult measure_into_file(Device& device,
                                 const MeasuringPlan& plan,
                                 const Options& options) {
   MeasureOptions how;
-  how.seed = options.seed;
+  how.seed = options.device.seed;
   if (options.budget_s > 0) how.budget = options.budget_s * s;
   PointWriter out(options.output);
   if (out.dropped_torn_line())
@@ -116,8 +96,7 @@ int verdict(const MeasureResult& result) {
 }
 
 int run(const Options& options) {
-  const GpuSpec gpu = read_gpu(options.gpu);
-  const auto device = open_device(options, gpu);
+  const auto [gpu, device] = open_device(options.device);
   const MeasuringPlan plan = measuring_plan(
       options.suite == "small" ? Suite::small : Suite::hopper, options.only, *device);
   if (options.list) {
@@ -153,9 +132,7 @@ void add_measure_command(CLI::App& app, CalibrateContext& context) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
       app.add_subcommand("measure", "Time a device's kernels over their grids of shapes");
-  command->add_option("--device", options->device, "fake: times from a formula; cuda: this GPU")
-      ->required()
-      ->check(CLI::IsMember({"fake", "cuda"}));
+  add_device_options(*command, options->device);
   command->add_option("-o,--output", options->output, "File of points (one JSON object a line)");
   command->add_option("--suite", options->suite, "hopper: all; small: enough for a fit")
       ->check(CLI::IsMember({"hopper", "small"}))
@@ -167,18 +144,6 @@ void add_measure_command(CLI::App& app, CalibrateContext& context) {
   command->add_flag("--resume", options->resume, "Carry on with a file that exists");
   command->add_flag("--list", options->list, "Only print how many points and how much time");
   command->add_flag("--quiet", options->quiet, "No progress on standard error");
-  command->add_option("--seed", options->seed, "Of the inputs, and of the fake device's noise")
-      ->capture_default_str();
-  command->add_option("--gpu", options->gpu, "That the fake device is, a file of scenarios/gpus")
-      ->capture_default_str();
-  command
-      ->add_option("--fake-noise", options->fake_noise, "Of the fake device: deviation of the log")
-      ->check(CLI::Range(0.0, 0.5))
-      ->capture_default_str();
-  command->add_option("--fake-fault",
-                      options->fake_faults,
-                      "Of the fake device: wrong=OP, unwritten=OP, drift=S, dies=N, noisy, "
-                      "throttled");
   command->footer(
       "Examples: moesim-calibrate measure --device=fake --suite small -o points.jsonl\n"
       "          moesim-calibrate measure --device=fake --only gemm_fp8,cast --list");

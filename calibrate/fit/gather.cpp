@@ -36,6 +36,24 @@ void check_run(const PointRun& run, const std::string& gpu, const std::string& p
                          std::to_string(kPlanVersion) + ", with other tiles");
 }
 
+// Empty where the point does not say.
+std::string kernel_of(const Point& p) {
+  for (const auto& [key, value] : p.evidence)
+    if (key == "kernel") return value.dump_line();
+  return "";
+}
+
+// Two kernels' times are no noise of one another: a fit of both would be of neither.
+void refuse_other_kernel(const Point& p, std::map<const Case*, std::string>& kernels) {
+  const std::string kernel = kernel_of(p);
+  if (kernel.empty()) return;
+  const auto [it, is_new] = kernels.emplace(p.of, kernel);
+  if (it->second != kernel)
+    throw InputError(p.place,
+                     std::string(p.of->op) + " is timed by the kernel " + kernel +
+                         "; points before it by " + it->second + "; fit them apart");
+}
+
 // Which integers of a shape may be 0: what is cached before a prefill, and sizes.
 bool may_be_nothing(std::string_view axis) {
   return axis == "prefix" || axis == "bytes" || axis == "tokens";
@@ -140,6 +158,7 @@ Gathered gather(const std::vector<PointFile>& files,
   Gathered all;
   bool published = false, synthetic = false;
   std::map<std::string, std::size_t> flagged;
+  std::map<const Case*, std::string> kernels;
   for (const PointFile& file : files)
     for (const Point& p : file.points) {
       const PointRun& run = file.runs[p.run];
@@ -147,6 +166,7 @@ Gathered gather(const std::vector<PointFile>& files,
       for (const std::string& flag : p.flags) ++flagged[flag];
       if (!p.flags.empty()) continue;
       check_shape(p, gpu);
+      refuse_other_kernel(p, kernels);
       published = published || run.kind == ProfileKind::published;
       synthetic = synthetic || run.kind == ProfileKind::synthetic;
       all.sources[p.of].insert(run.source);

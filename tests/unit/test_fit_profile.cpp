@@ -108,6 +108,18 @@ TEST_CASE("fit profile: tile rules that conflict or that nobody knows are refuse
               R"("fewest_waves"; fit them apart)");
 }
 
+TEST_CASE("fit profile: an operation timed by two kernels is refused") {
+  const auto point = [](std::int64_t bytes, const std::string& kernel) {
+    Point p = hidden_point("cast", {{bytes}, {}, 0, false});
+    if (!kernel.empty()) p.evidence.emplace_back("kernel", kernel);
+    return point_line(p);
+  };
+  CHECK(refused(casts() + point(1 << 19, "cast_rows") + point(1 << 21, "cuBLASLt")) ==
+        R"(p.jsonl: line 9: cast is timed by the kernel "cuBLASLt"; points before it by )"
+        R"("cast_rows"; fit them apart)");
+  CHECK_NOTHROW(fit(casts() + point(1 << 19, "cast_rows") + point(1 << 21, "cast_rows")));
+}
+
 TEST_CASE("fit profile: the rule asked for is that of points that name none") {
   FitRequest r = request();
   PointRun run = hidden_run("h100", "");

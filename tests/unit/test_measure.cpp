@@ -100,6 +100,26 @@ class FastDevice final : public Device {
  private:
   std::unique_ptr<Device> fake_ = fake();
 };
+// As a GPU is with a library's kernels.
+class LibraryDevice final : public Device {
+ public:
+  LibraryDevice() : fake_(fake()), info_(fake_->info()) { info_.by_libraries = true; }
+  const DeviceInfo& info() const override { return info_; }
+  bool can_run(const Case& of, const Call& call) const override { return fake_->can_run(of, call); }
+  std::unique_ptr<PreparedCall> prepare(const Case& of,
+                                        const Call& call,
+                                        std::uint64_t seed) override {
+    return fake_->prepare(of, call, seed);
+  }
+  std::string_view kernel_of(const Case& /*of*/) const override { return "cuBLASLt"; }
+  DeviceState state() override { return fake_->state(); }
+  Seconds clock() override { return fake_->clock(); }
+  LaunchOverhead launch_overhead() override { return fake_->launch_overhead(); }
+
+ private:
+  std::unique_ptr<Device> fake_;
+  DeviceInfo info_;
+};
 
 }  // namespace
 
@@ -256,7 +276,7 @@ TEST_CASE("measure: what was throttled is flagged and measured again") {
   CHECK(count_flag(run.points(), "throttled") == 7);
   CHECK(run(*slow).num_measured == 7);
   CHECK(run.points().points[5].evidence[1].second.dump_line() ==
-        R"({"sm_clock_mhz":1410.0,"throttled_by":["power_cap"]})");
+        R"({"sm_clock_mhz":1410.0,"throttled_by":["hardware_thermal"]})");
 }
 
 TEST_CASE("measure: a device that is lost leaves a file that is carried on") {
@@ -294,6 +314,24 @@ TEST_CASE("measure: another device's points are not taken for its own") {
   CHECK(earlier_points(run.points(), now).done.size() == 7);
   now.plan_version = 999;
   CHECK(earlier_points(run.points(), now).done.empty());
+}
+
+TEST_CASE("measure: points of a library's kernels name them, and are not those of our own") {
+  const Run run(Suite::small, {"gemm_fp8"});
+  LibraryDevice library;
+  const std::size_t count = run(library).num_measured;
+  CHECK(count > 0);
+  const PointFile file = run.points();
+  CHECK(file.runs.at(0).plan.empty());
+  CHECK(!file.runs.at(0).plan_version);
+  for (const std::string& line : run.lines()) {
+    CHECK(line.find("\"kernel\":\"cuBLASLt\"") != std::string::npos);
+    CHECK(line.find("\"plan\"") == std::string::npos);
+  }
+  const auto own = fake();
+  const MeasureResult beside = run(*own);
+  CHECK(beside.num_measured == count);
+  CHECK(beside.num_there == 0);
 }
 
 TEST_CASE("measure: drift before an interruption is found after it") {

@@ -1,0 +1,40 @@
+// Every correctness check of a device, without timing anything: each operation it has a kernel for,
+// at each of the case's small shapes, against the CPU reference. What measuring does before it
+// times an operation, but all of it and to the end.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "calibrate/device.hpp"
+
+namespace moesim {
+
+struct CheckedCall {
+  const Case* of = nullptr;
+  Call call;
+  double error = 0;  // relative L2, of the worst output
+  double tolerance = 0;
+  std::optional<std::string> problem;  // what is wrong: an output past its tolerance, or an error
+};
+
+struct CheckResult {
+  std::vector<CheckedCall> calls;
+  std::vector<std::string> not_run;  // operations that the device has no kernel for, and why
+  bool all_right() const;
+};
+
+// Of the operations in `only`, or of all. An error of the device in one call is that call's problem
+// and does not end the run. Refuses (InputError) names that cannot be checked.
+CheckResult check_device(Device& device,
+                         const std::vector<std::string>& only,
+                         std::uint64_t seed,
+                         const std::function<void(const std::string&)>& progress);
+
+// Markdown: operation, shape, error, tolerance, verdict.
+std::string check_text(const CheckResult& result);
+
+}  // namespace moesim

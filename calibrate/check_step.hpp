@@ -1,0 +1,48 @@
+// The cost model against a device: the local operations of one DeepSeek-V3 MoE layer's forward, at
+// the shapes of the public training trace (deepseek-ai/profile-data: 4096 tokens, four experts a
+// rank), each timed on its own with warm inputs, beside what the cost model predicts from a profile.
+//
+// An operation whose shape the kernel's case does not have exactly (a case's rows are of one width)
+// is timed at the nearest number of bytes that it has, and its time scaled to the bytes.
+//
+// Then all of them in one stream, in the order of the layer, each on its own operands.
+//
+// Left out: dispatch and combine, which are no local work; the backward pass; launch gaps.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "calibrate/device.hpp"
+#include "model/cost_model.hpp"
+#include "model/model_spec.hpp"
+#include "model/op.hpp"
+
+namespace moesim {
+
+struct StepOperation {
+  Op op;
+  Seconds predicted;                // all launches
+  Origin origin = Origin::roofline;  // of the prediction
+  std::optional<Call> call;         // what was timed; absent: the device has nothing to time it by
+  std::optional<Seconds> measured;  // all launches
+};
+
+// The case's call that runs one launch of `op`, if any is that or near it.
+std::optional<Call> call_of(const Op& op);
+
+struct StepCheck {
+  std::vector<StepOperation> operations;
+  std::optional<Seconds> one_stream;  // of what was measured, unscaled; absent: the device cannot
+};
+StepCheck check_step(Device& device,
+                     const ModelSpec& model,
+                     const CostModel& costs,
+                     std::uint64_t seed);
+
+// Markdown: operation, shape, measured, predicted, error; their totals over what was measured.
+std::string check_step_text(const StepCheck& check);
+
+}  // namespace moesim
