@@ -154,12 +154,16 @@ std::optional<double> JsonValue::number_at(const std::string& pointer) const {
     value = next;
     begin = end + 1;
   }
-  if (const auto* real = std::get_if<double>(&value->value_)) return *real;
-  if (const auto* whole = std::get_if<std::int64_t>(&value->value_)) {
-    return static_cast<double>(*whole);
-  }
+  return value->number();
+}
+
+std::optional<double> JsonValue::number() const {
+  if (const auto* real = std::get_if<double>(&value_)) return *real;
+  if (const auto* whole = std::get_if<std::int64_t>(&value_)) return static_cast<double>(*whole);
   return std::nullopt;
 }
+
+const JsonValue::Object* JsonValue::members() const { return std::get_if<Object>(&value_); }
 
 std::string JsonValue::dump() const {
   JsonDumper dumper;

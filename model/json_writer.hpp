@@ -38,6 +38,8 @@ class JsonValue {
   // The number at an RFC 6901 pointer without escapes ("/metrics/step_time_s"; array items by
   // index), or nothing.
   std::optional<double> number_at(const std::string& pointer) const;
+  std::optional<double> number() const;  // nothing where it is none
+  const Object* members() const;         // nullptr where it is no object
 
   // Pretty-printed with two spaces and a final newline; doubles in the shortest form that reads
   // back exactly. A NaN or infinity anywhere throws std::logic_error that names its place: it must

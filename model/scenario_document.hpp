@@ -18,10 +18,9 @@
 #include "model/json_reader.hpp"
 #include "model/model_spec.hpp"
 #include "model/profile.hpp"
+#include "model/settings.hpp"
 
 namespace moesim {
-
-using Settings = std::vector<std::pair<std::string, JsonNode>>;  // JSON pointer, new value
 
 // A changed copy of the scenario, to see what a change does and why.
 struct Variant {

@@ -8,23 +8,19 @@
 #include <vector>
 
 #include "model/scenario.hpp"
+#include "reports/chart.hpp"
 #include "reports/known_figures.hpp"
 #include "sim/run.hpp"
 #include "sim/uncertainty.hpp"
 
 namespace moesim {
 
-struct Table {
-  std::string title;
-  std::vector<std::string> columns;
-  std::vector<std::vector<std::string>> rows;
-};
-
 struct Section {
   std::string title;
   std::vector<std::string> paragraphs;  // before the tables
   std::vector<Table> tables;
   std::vector<std::string> notes;  // after them
+  std::vector<Chart> charts = {};  // between paragraphs and tables
 };
 
 struct Report {
@@ -49,8 +45,6 @@ struct ReportInput {
 };
 
 Report make_report(const ReportInput& input);
-
-void write_markdown(const Report& report, std::ostream& out);
 
 // The document `moesim run --json` prints (docs/run-json.md). Without an uncertainty it has no
 // intervals.

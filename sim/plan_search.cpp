@@ -16,8 +16,8 @@ std::pair<std::string, JsonNode> field(const std::string& pointer, std::int64_t 
   return field(pointer, std::to_string(number));
 }
 
-SearchAxis powers_of_two(const std::string& key, std::int64_t first, std::int64_t last) {
-  SearchAxis axis{key, {}};
+FieldAxis powers_of_two(const std::string& key, std::int64_t first, std::int64_t last) {
+  FieldAxis axis{key, {}};
   for (std::int64_t n = first; n <= last; n *= 2)
     axis.alternatives.push_back({key + " " + std::to_string(n), {field("/plan/" + key, n)}});
   return axis;
@@ -31,11 +31,11 @@ std::int64_t degree(const ParallelPlan& own, const Settings& settings, const std
 
 // Every schedule that trains a whole step, with the SMs it gives to communication: none where
 // nothing overlaps.
-std::vector<SearchAxis::Alternative> schedule_alternatives(const Scenario& scenario) {
+std::vector<FieldAxis::Alternative> schedule_alternatives(const Scenario& scenario) {
   constexpr std::int64_t kDeepEpSms = 24;  // deepseek-ai/DeepEP, tests/test_intranode.py
   const std::int64_t own_sms = scenario.phases.front().plan.comm_sms,
                      overlap_sms = own_sms > 0 ? own_sms : kDeepEpSms;
-  std::vector<SearchAxis::Alternative> alternatives;
+  std::vector<FieldAxis::Alternative> alternatives;
   auto add = [&](const ScheduleTraits& traits, std::int64_t parts, bool overlap) {
     alternatives.push_back(
         {traits.name + (parts > 1 ? " x" + std::to_string(parts) : std::string()) +
@@ -120,12 +120,12 @@ std::string without_file(const std::string& message) {
 
 }  // namespace
 
-std::vector<SearchAxis> training_axes(const Scenario& scenario) {
+std::vector<FieldAxis> training_axes(const Scenario& scenario) {
   const ModelSpec& model = scenario.model;
   const std::int64_t gpus = scenario.cluster.num_gpus();
-  std::vector<SearchAxis> axes;
-  SearchAxis tp = powers_of_two("tp", 1, scenario.cluster.gpus_per_node);
-  for (SearchAxis::Alternative& a : tp.alternatives)
+  std::vector<FieldAxis> axes;
+  FieldAxis tp = powers_of_two("tp", 1, scenario.cluster.gpus_per_node);
+  for (FieldAxis::Alternative& a : tp.alternatives)
     a.set.push_back(field("/plan/sequence_parallel", a.name == "tp 1" ? "false" : "true"));
   axes.push_back(std::move(tp));
   axes.push_back(powers_of_two("pp", 1, std::min<std::int64_t>({32, model.num_layers, gpus})));
@@ -148,11 +148,11 @@ PlanSearch search_plans(const SearchRequest& request) {
   PlanSearch search;
   search.axes = request.axes;
   std::size_t num_combinations = 1;
-  for (const SearchAxis& axis : request.axes) num_combinations *= axis.alternatives.size();
+  for (const FieldAxis& axis : request.axes) num_combinations *= axis.alternatives.size();
   search.points.resize(1 + num_combinations);
   for (std::size_t i = 0; i < num_combinations; ++i) {
     std::size_t rest = i;
-    for (const SearchAxis& axis : request.axes) {
+    for (const FieldAxis& axis : request.axes) {
       search.points[i + 1].choice.push_back(rest % axis.alternatives.size());
       rest /= axis.alternatives.size();
     }

@@ -25,19 +25,9 @@
 
 namespace moesim {
 
-// One choice: its alternatives, each a few fields set together.
-struct SearchAxis {
-  struct Alternative {
-    std::string name;  // "interleaved_1f1b, 2 stages a rank"
-    Settings set;
-  };
-  std::string name;  // "schedule"
-  std::vector<Alternative> alternatives;
-};
-
 // tp, pp, ep, schedule (with its SMs for communication), microbatch and recomputation, in the
 // values that a model and its cluster make worth trying.
-std::vector<SearchAxis> training_axes(const Scenario& scenario);
+std::vector<FieldAxis> training_axes(const Scenario& scenario);
 
 struct SearchPoint {
   std::vector<std::size_t> choice;  // [axes]; empty: the scenario's own plan
@@ -49,7 +39,7 @@ struct SearchPoint {
 };
 
 struct PlanSearch {
-  std::vector<SearchAxis> axes;
+  std::vector<FieldAxis> axes;
   std::vector<SearchPoint> points;   // the first is the scenario's own plan
   std::vector<std::size_t> ranking;  // of those simulated as asked, fastest first
 };
@@ -57,7 +47,7 @@ struct PlanSearch {
 struct SearchRequest {
   std::filesystem::path scenario;
   Settings settings;  // of the command line
-  std::vector<SearchAxis> axes;
+  std::vector<FieldAxis> axes;
   std::size_t num_best = 10;  // simulated as asked
   int num_threads = 1;
   std::function<void(const std::string&)> progress;

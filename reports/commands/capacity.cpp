@@ -8,6 +8,7 @@
 #include "reports/commands/run_options.hpp"
 #include "reports/format.hpp"
 #include "reports/serving/capacity_report.hpp"
+#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
@@ -66,16 +67,19 @@ void add_capacity_command(CLI::App& app, CommandContext& context) {
       "\"p99_ttft<2s,p99_tpot<50ms\"\n"
       "  moesim capacity scenarios/azure-conversation-h200.jsonc --set "
       "/requests/trace/rate_scale=4 --json");
-  command->add_option("scenario", options->scenario, "A serving scenario with requests")->required();
-  command->add_option("--slo",
-                      options->slo,
-                      "Bounds, such as \"p99_ttft<2s,p99_tpot<50ms\" (default: the scenario's own)");
+  command->add_option("scenario", options->scenario, "A serving scenario with requests")
+      ->required();
+  command->add_option(
+      "--slo",
+      options->slo,
+      "Bounds, such as \"p99_ttft<2s,p99_tpot<50ms\" (default: the scenario's own)");
   add_set_option(*command, options->settings);
   command->add_option("--budget", options->budget, "Simulations at most (default 200)")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20));
-  command->add_option("--sweep",
-                      options->sweep,
-                      "Numbers of prefill units to look at on each side of the answer (default 2)")
+  command
+      ->add_option("--sweep",
+                   options->sweep,
+                   "Numbers of prefill units to look at on each side of the answer (default 2)")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1000}));
   add_common_options(*command, context);
   command->callback([options, &context] {

@@ -11,6 +11,7 @@
 #include "reports/collective_report.hpp"
 #include "reports/commands/commands.hpp"
 #include "reports/format.hpp"
+#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {

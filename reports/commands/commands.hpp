@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "model/errors.hpp"
-#include "model/json_reader.hpp"
+#include "model/settings.hpp"
 #include "model/terminal.hpp"
 
 namespace CLI {
@@ -56,7 +56,7 @@ void add_common_options(CLI::App& command, CommandContext& context);
 // Adds --set, which may be repeated.
 void add_set_option(CLI::App& command, std::vector<std::string>& settings);
 // Values of --set, such as /plan/ep=32: a JSON value where the text is one, else a string.
-std::vector<std::pair<std::string, JsonNode>> parse_settings(const std::vector<std::string>& texts);
+Settings parse_settings(const std::vector<std::string>& texts);
 
 // Markdown for people: headings and warnings stand out when standard output is a terminal (or
 // colour is forced).

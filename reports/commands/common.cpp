@@ -48,26 +48,9 @@ void add_set_option(CLI::App& command, std::vector<std::string>& settings) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
-std::vector<std::pair<std::string, JsonNode>> parse_settings(
-    const std::vector<std::string>& texts) {
-  std::vector<std::pair<std::string, JsonNode>> settings;
-  for (const std::string& text : texts) {
-    const std::size_t equals = text.find('=');
-    if (text.empty() || text[0] != '/' || equals == std::string::npos)
-      throw InputError("--set " + text,
-                       "expected /pointer=value, such as /cluster/nic_bandwidth=\"100 GB/s\"");
-    const std::string pointer = text.substr(0, equals), value = text.substr(equals + 1),
-                      origin = "--set " + pointer;
-    JsonNode node;
-    try {
-      node = parse_json(value, origin);
-    } catch (const InputError&) {
-      node.kind = JsonNode::Kind::string;
-      node.text = value;
-      node.file = std::make_shared<const std::string>(origin);
-    }
-    settings.emplace_back(pointer, std::move(node));
-  }
+Settings parse_settings(const std::vector<std::string>& texts) {
+  Settings settings;
+  for (const std::string& text : texts) settings.push_back(parse_setting(text, "--set"));
   return settings;
 }
 

@@ -8,6 +8,7 @@
 #include "model/json_message.hpp"
 #include "reports/commands/commands.hpp"
 #include "reports/trace_report.hpp"
+#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {

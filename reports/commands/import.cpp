@@ -9,6 +9,7 @@
 #include "reports/commands/commands.hpp"
 #include "reports/import/import_report.hpp"
 #include "reports/import/shell_words.hpp"
+#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {

@@ -8,6 +8,7 @@
 #include "reports/format.hpp"
 #include "reports/model_json.hpp"
 #include "reports/report.hpp"
+#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {

@@ -5,6 +5,7 @@
 
 #include "reports/commands/commands.hpp"
 #include "reports/plan_search_report.hpp"
+#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
@@ -15,17 +16,10 @@ struct Options {
   std::size_t num_best = 10;
 };
 
-// "/plan/tp=1,2,4": an axis of its own, or in place of the one that sets the same field.
-void vary(const std::string& text, std::vector<SearchAxis>& axes) {
-  const std::size_t equals = text.find('=');
-  if (text.empty() || text[0] != '/' || equals == std::string::npos || equals + 1 == text.size())
-    throw InputError("--vary " + text, "expected /pointer=value,value, such as /plan/tp=1,2,4");
-  const std::string pointer = text.substr(0, equals);
-  SearchAxis axis{pointer.substr(pointer.rfind('/') + 1), {}};
-  std::istringstream values(text.substr(equals + 1));
-  for (std::string value; std::getline(values, value, ',');)
-    axis.alternatives.push_back({axis.name + " " + value, parse_settings({pointer + "=" + value})});
-  for (SearchAxis& known : axes)
+// An axis of its own, or in place of the one of the same name.
+void vary(const std::string& text, std::vector<FieldAxis>& axes) {
+  FieldAxis axis = parse_axis(text);
+  for (FieldAxis& known : axes)
     if (known.name == axis.name) {
       known = std::move(axis);
       return;

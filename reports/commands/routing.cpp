@@ -7,6 +7,7 @@
 
 #include "reports/commands/commands.hpp"
 #include "reports/routing_report.hpp"
+#include "reports/writers.hpp"
 #include "sim/stage_costs.hpp"
 
 namespace moesim {

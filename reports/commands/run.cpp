@@ -6,6 +6,7 @@
 #include "model/rank_grid.hpp"
 #include "reports/commands/run_options.hpp"
 #include "reports/report.hpp"
+#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
@@ -28,9 +29,7 @@ std::vector<VariantResult> run_variants(const fs::path& path,
   return results;
 }
 
-std::vector<KnownRow> known_rows(const fs::path& path,
-                                 const ReportInput& input,
-                                 int num_threads) {
+std::vector<KnownRow> known_rows(const fs::path& path, const ReportInput& input, int num_threads) {
   const std::string name = path.filename().string();
   FigureEvaluator evaluator(path.parent_path(), num_threads);
   evaluator.add_run(name, input.scenario, input.run, input.uncertainty);
@@ -125,8 +124,7 @@ void deliver(const RunArguments& arguments,
     std::error_code error;
     fs::create_directories(arguments.output_folder, error);
     if (error)
-      throw std::runtime_error(arguments.output_folder +
-                               ": cannot be created: " + error.message());
+      throw std::runtime_error(arguments.output_folder + ": cannot be created: " + error.message());
     write_file(fs::path(arguments.output_folder) / "report.md", markdown);
     write_file(fs::path(arguments.output_folder) / "report.json", json);
   }

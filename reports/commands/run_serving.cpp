@@ -7,6 +7,7 @@
 #include "reports/commands/run_options.hpp"
 #include "reports/format.hpp"
 #include "reports/serving/serving_report.hpp"
+#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {

@@ -14,6 +14,7 @@
 #include "reports/formulas.hpp"
 #include "reports/known_figures.hpp"
 #include "reports/report.hpp"
+#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {

@@ -8,6 +8,7 @@
 #include "reports/commands/commands.hpp"
 #include "reports/format.hpp"
 #include "reports/sections/sections.hpp"
+#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {

@@ -10,15 +10,15 @@ using namespace moesim;
 
 namespace {
 
-SearchAxis axis(const std::string& key, const std::vector<std::string>& values) {
-  SearchAxis a{key, {}};
+FieldAxis axis(const std::string& key, const std::vector<std::string>& values) {
+  FieldAxis a{key, {}};
   for (const std::string& value : values)
     a.alternatives.push_back(
         {key + " " + value, {{"/plan/" + key, parse_json(value, "/plan/" + key)}}});
   return a;
 }
 
-SearchRequest small_request(std::vector<SearchAxis> axes) {
+SearchRequest small_request(std::vector<FieldAxis> axes) {
   SearchRequest request;
   request.scenario = scenario_folder() / "deepseek-v3-pretrain.jsonc";
   for (const auto& [pointer, text] : small_v3_changes())
@@ -83,12 +83,12 @@ TEST_CASE("plan search: the same for any number of threads", "[plan_search]") {
 }
 
 TEST_CASE("plan search: the choices of a training scenario", "[plan_search]") {
-  const std::vector<SearchAxis> axes = training_axes(small_v3());
+  const std::vector<FieldAxis> axes = training_axes(small_v3());
   std::vector<std::string> names;
-  for (const SearchAxis& a : axes) names.push_back(a.name);
+  for (const FieldAxis& a : axes) names.push_back(a.name);
   CHECK(names == std::vector<std::string>{"tp", "pp", "ep", "schedule", "microbatch", "recompute"});
   // SMs are set aside where something overlaps only.
-  for (const SearchAxis::Alternative& a : axes[3].alternatives) {
+  for (const FieldAxis::Alternative& a : axes[3].alternatives) {
     const bool overlaps =
         a.name.rfind("dualpipe", 0) == 0 || a.name.find("overlapped") != std::string::npos;
     CHECK(a.set.back().first == "/plan/comm_sms");
