@@ -20,6 +20,12 @@ const Scenario& needed(const Scenario* scenario, const FormulaInputs& in) {
 }
 
 double product(const FormulaInputs& in, const Scenario*) { return in.number("a") * in.number("b"); }
+double quotient(const FormulaInputs& in, const Scenario*) {
+  if (in.number("b") == 0) throw InputError(in.place(), "input \"b\": 0 divides nothing");
+  return in.number("a") / in.number("b");
+}
+// The share of `b` that `a` saves; negative where a is more.
+double saving(const FormulaInputs& in, const Scenario* given) { return 1 - quotient(in, given); }
 
 // 1 - (elements_a * bits_a) / (elements_b * bits_b), both per token over all layers.
 double cache_reduction(const FormulaInputs& in, const Scenario*) {
@@ -287,6 +293,8 @@ struct Row {
   double (*formula)(const FormulaInputs&, const Scenario*);
 };
 constexpr Row kTable[] = {{"product", product},
+                          {"quotient", quotient},
+                          {"saving", saving},
                           {"cache_reduction", cache_reduction},
                           {"bubble_1f1b", bubble_1f1b},
                           {"bubble_zb1p", bubble_zb1p},

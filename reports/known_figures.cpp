@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "reports/formulas.hpp"
 #include "reports/model_json.hpp"
@@ -20,56 +21,10 @@ FigureRole read_role(ObjectReader& reader) {
                               : FigureRole::held_out;
 }
 
-void read_origin(ObjectReader& reader, KnownFigure& f) {
-  ObjectReader from = reader.object("from");
-  if (from.has("unpredicted")) {
-    f.unpredicted = from.text("unpredicted");
-  } else if (from.has("formula")) {
-    f.formula = from.text("formula");
-    f.scenario = from.text_or("scenario", "");
-    const JsonNode& inputs = from.required("inputs");
-    if (inputs.kind != JsonNode::Kind::object)
-      from.fail("inputs", "expected an object of numbers and names");
-    for (const auto& [key, value] : inputs.members) {
-      if (value.kind == JsonNode::Kind::string)
-        f.named_inputs[key] = value.text;
-      else
-        f.inputs[key] = as_number(value, -1e300, 1e300);
-    }
-  } else {
-    f.scenario = from.text_or("scenario", "");
-    f.model = from.text_or("model", "");
-    if (const JsonNode* set = from.optional("set")) {
-      if (f.scenario.empty()) from.fail("set", "given without a \"scenario\"");
-      if (set->kind != JsonNode::Kind::object)
-        from.fail("set", "expected an object of JSON pointers, found " + set->describe());
-      f.settings = set->members;
-    }
-    if (from.has("over")) {
-      if (f.scenario.empty()) from.fail("over", "given without a \"scenario\"");
-      ObjectReader over = from.object("over");
-      f.over = over.object("set").node().members;
-      if (over.has("value")) f.over_value = over.text("value");
-      f.is_gain = over.boolean_or("gain", false);
-      over.finish();
-    }
-    if (f.scenario.empty() == f.model.empty())
-      from.fail("expected \"scenario\", \"model\", \"formula\" or \"unpredicted\"");
-    const JsonNode& value = from.required("value");
-    if (value.kind == JsonNode::Kind::object)
-      for (const auto& [pointer, weight] : value.members)
-        f.terms.emplace_back(pointer, as_number(weight, -1e9, 1e9));
-    else
-      f.terms.emplace_back(as_text(value), 1.0);
-  }
-  from.finish();
-}
-
 // A scenario and what is changed in it.
 std::string run_key(const std::string& scenario, const Settings& settings) {
   std::string key = scenario;
-  for (const auto& [pointer, value] : settings)
-    key += "\n" + pointer + "=" + canonical_text(value);
+  for (const auto& [pointer, value] : settings) key += "\n" + pointer + "=" + canonical_text(value);
   return key;
 }
 
@@ -91,6 +46,68 @@ double value_in(const JsonValue& document, const KnownFigure& f, const Terms& te
 
 }  // namespace
 
+void read_origin(ObjectReader& reader, KnownFigure& f) {
+  ObjectReader from = reader.object("from");
+  if (from.has("unpredicted")) {
+    f.unpredicted = from.text("unpredicted");
+  } else if (from.has("formula")) {
+    f.formula = from.text("formula");
+    f.scenario = from.text_or("scenario", "");
+    const JsonNode& inputs = from.required("inputs");
+    if (inputs.kind != JsonNode::Kind::object)
+      from.fail("inputs", "expected an object of numbers and names");
+    for (const auto& [key, value] : inputs.members) {
+      if (value.kind == JsonNode::Kind::string)
+        f.named_inputs[key] = value.text;
+      else
+        f.inputs[key] = as_number(value, -1e300, 1e300);
+    }
+  } else {
+    f.scenario = from.text_or("scenario", "");
+    f.model = from.text_or("model", "");
+    f.input = from.text_or("input", "");
+    if (const JsonNode* set = from.optional("set")) {
+      if (f.scenario.empty()) from.fail("set", "given without a \"scenario\"");
+      if (set->kind != JsonNode::Kind::object)
+        from.fail("set", "expected an object of JSON pointers, found " + set->describe());
+      f.settings = set->members;
+    }
+    if (from.has("over") && !f.model.empty()) {
+      ObjectReader over = from.object("over");
+      f.over_model = over.text("model");
+      over.finish();
+    } else if (from.has("over")) {
+      if (f.scenario.empty()) from.fail("over", "given without a \"scenario\" or a \"model\"");
+      ObjectReader over = from.object("over");
+      f.over = over.object("set").node().members;
+      if (over.has("value")) f.over_value = over.text("value");
+      f.is_gain = over.boolean_or("gain", false);
+      over.finish();
+    }
+    if (!f.scenario.empty() + !f.model.empty() + !f.input.empty() != 1)
+      from.fail(
+          "expected one of \"scenario\", \"model\", \"input\", \"formula\" and \"unpredicted\"");
+    const JsonNode& value = from.required("value");
+    if (value.kind == JsonNode::Kind::object)
+      for (const auto& [pointer, weight] : value.members)
+        f.terms.emplace_back(pointer, as_number(weight, -1e9, 1e9));
+    else
+      f.terms.emplace_back(as_text(value), 1.0);
+  }
+  from.finish();
+}
+
+JsonNode input_value(const fs::path& file, const std::string& pointer, const std::string& place) {
+  const JsonNode root = read_json_file(file);
+  const JsonNode* node = &root;
+  std::istringstream steps(pointer.substr(std::min<std::size_t>(1, pointer.size())));
+  for (std::string step; node != nullptr && std::getline(steps, step, '/');)
+    node = node->find(step);
+  if (node == nullptr || pointer.empty() || pointer.front() != '/')
+    throw InputError(place, "nothing at \"" + pointer + "\" of " + file.string());
+  return *node;
+}
+
 const char* role_name(FigureRole role) {
   return role == FigureRole::definition ? "definition"
          : role == FigureRole::fit      ? "fit"
@@ -103,7 +120,8 @@ std::vector<KnownFigure> read_known_figures(const fs::path& folder) {
     if (!fs::is_directory(folder / name)) continue;
     std::vector<fs::path> here;
     for (const auto& entry : fs::directory_iterator(folder / name))
-      if (entry.path().extension() == ".json") here.push_back(entry.path());
+      if (entry.path().extension() == ".json" && entry.path().filename() != kClaimsFile)
+        here.push_back(entry.path());
     std::sort(here.begin(), here.end());
     files.insert(files.end(), here.begin(), here.end());
   }
@@ -223,8 +241,17 @@ KnownRow FigureEvaluator::evaluate(const KnownFigure& f) {
       if (f.role != FigureRole::definition)
         for (const auto& [fast, slow] : scenario.ends) ends.push_back({value(fast), value(slow)});
     }
+  } else if (!f.input.empty()) {
+    double value = 0;
+    for (const auto& [pointer, weight] : f.terms) {
+      const JsonNode node = input_value(folder_ / f.input, pointer, f.file + "/from/value");
+      value += weight * (node.kind == JsonNode::Kind::boolean ? (node.boolean ? 1 : 0)
+                                                              : as_number(node, -1e300, 1e300));
+    }
+    row.predicted = value;
   } else if (f.scenario.empty()) {
     row.predicted = value_in(model_of(f.model), f, f.terms);
+    if (!f.over_model.empty()) *row.predicted /= value_in(model_of(f.over_model), f, f.terms);
   } else {
     const auto& run = run_of(f.scenario, f.settings);
     const auto* over = f.over ? &run_of(f.scenario, *f.over) : nullptr;

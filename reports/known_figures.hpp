@@ -5,12 +5,14 @@
 // A figure says where its prediction comes from:
 //   {"scenario": "x.jsonc", "value": "/metrics/step_time_s"}   a value of the document `moesim run
 //   --json` prints; "set": {"/plan/dp": 64} beside it changes fields, as --set does, so that what
-//   nobody published can be shown as a band. "over": {"set": {...}} divides by the same value of the
-//   scenario with these changes instead ("value" beside it: by that one); with "gain": true one is
-//   subtracted from the quotient
+//   nobody published can be shown as a band. "over": {"set": {...}} divides by the same value of
+//   the scenario with these changes instead ("value" beside it: by that one); with "gain": true one
+//   is subtracted from the quotient
 //   {"model": "models/x.json", "value": "/parameters/total"}   a value of the document `moesim
 //   model --json` prints
-//     ("value" may also be {"/a": 2, "/b": -1}: a weighted sum of values)
+//     ("value" may also be {"/a": 2, "/b": -1}: a weighted sum of values); "over": {"model": ...}
+//     divides by the same value of another model
+//   {"input": "models/x.json", "value": "/vocab_size"}         a number that a shipped input states
 //   {"formula": "schedule_bubble", "inputs": {...}}            one line of the table in
 //   formulas.cpp; inputs are numbers and names
 //   {"unpredicted": "why"}                                     listed without a prediction
@@ -42,12 +44,13 @@ struct KnownFigure {
   std::string note;     // why it misses, in one sentence; may be empty
   std::string part_of;  // id of a figure this one is an additive part of; may be empty
   // where the prediction comes from
-  std::string scenario, model, formula, unpredicted;
-  Settings settings;             // changes of the scenario
-  std::optional<Settings> over;  // those of the run that the value is divided by
+  std::string scenario, model, input, formula, unpredicted;
+  Settings settings;                      // changes of the scenario
+  std::optional<Settings> over;           // those of the run that the value is divided by
   std::optional<std::string> over_value;  // the value there, when it is another
+  std::string over_model;                 // the model that a model's value is divided by
   bool is_gain = false;                   // quotient less one
-  std::vector<std::pair<std::string, double>> terms;       // pointer, weight
+  std::vector<std::pair<std::string, double>> terms;  // pointer, weight
   std::map<std::string, double> inputs;
   std::map<std::string, std::string> named_inputs;
   double scale = 1;  // prediction in SI units times scale = prediction in `unit`
@@ -61,6 +64,16 @@ struct KnownRow {
   std::optional<double> error_pct;
   bool within_tolerance = true;
 };
+
+// Reads "from" into the figure. For whoever else says where a number comes from (claims.hpp).
+void read_origin(ObjectReader& reader, KnownFigure& figure);
+// What a shipped input states at a JSON pointer; `place` is who asks, for messages.
+JsonNode input_value(const std::filesystem::path& file,
+                     const std::string& pointer,
+                     const std::string& place);
+
+// A file of published/ with rows of another kind: what is said of the models (claims.hpp).
+inline constexpr const char* kClaimsFile = "claims.json";
 
 // All figures below `folder`/published and `folder`/measured, ordered by file name and position.
 std::vector<KnownFigure> read_known_figures(const std::filesystem::path& folder);

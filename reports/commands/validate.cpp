@@ -1,10 +1,12 @@
-// moesim validate: every known figure next to its prediction.
+// moesim validate: every known figure next to its prediction; with --claims, what is commonly said
+// of the models next to what comes out.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <memory>
 #include <sstream>
 
+#include "reports/claims.hpp"
 #include "reports/commands/commands.hpp"
 #include "reports/format.hpp"
 #include "reports/sections/sections.hpp"
@@ -87,43 +89,71 @@ Report validation_report(const std::vector<KnownRow>& rows) {
   return report;
 }
 
+void print_report(const Report& report, const CommonOptions& options) {
+  std::ostringstream text;
+  write_markdown(report, text);
+  print_markdown(text.str(), options);
+}
+
+int validate_figures(const std::filesystem::path& folder, const CommonOptions& options) {
+  Progress progress(options.quiet);
+  FigureEvaluator evaluator(folder, options.num_threads());
+  std::vector<KnownRow> rows;
+  const auto figures = read_known_figures(folder);
+  if (figures.empty())
+    throw InputError(folder.string(),
+                     "no known figures: expected JSON files in published/ or measured/");
+  for (const KnownFigure& figure : figures) {
+    progress("evaluating " + figure.id);
+    rows.push_back(evaluator.evaluate(figure));
+  }
+  if (options.json) {
+    print(rows_json(rows).dump());
+  } else {
+    print_report(validation_report(rows), options);
+  }
+  const auto within = [](const KnownRow& row) { return row.within_tolerance; };
+  return std::all_of(rows.begin(), rows.end(), within) ? kDone : kPastTolerance;
+}
+
+int audit_claims(const std::filesystem::path& folder, const CommonOptions& options) {
+  Progress progress(options.quiet);
+  FigureEvaluator evaluator(folder, options.num_threads());
+  std::vector<AuditedClaim> claims;
+  for (const Claim& claim : read_claims(folder)) {
+    progress("auditing " + claim.id);
+    claims.push_back(audit(claim, evaluator, folder));
+  }
+  if (options.json) {
+    print(claims_json(claims).dump());
+  } else {
+    print_report(claims_report(claims), options);
+  }
+  const auto expected = [](const AuditedClaim& claim) { return claim.as_expected(); };
+  return std::all_of(claims.begin(), claims.end(), expected) ? kDone : kPastTolerance;
+}
+
 }  // namespace
 
 void add_validate_command(CLI::App& app, CommandContext& context) {
   auto folder = std::make_shared<std::string>();
+  auto claims = std::make_shared<bool>(false);
   CLI::App* command = app.add_subcommand(
       "validate", "Every known figure next to its prediction; exit 3 past a tolerance");
-  command->footer("Example: moesim validate --json");
+  command->footer("Examples: moesim validate --json\n          moesim validate --claims");
+  command->add_flag("--claims",
+                    *claims,
+                    "Audit what is commonly said of the models instead; exit 3 where a verdict is "
+                    "not the expected one");
   command->add_option(
       "--scenarios",
       *folder,
       "Folder with published/, measured/ and the scenarios they name (default: the shipped one)");
   add_common_options(*command, context);
-  command->callback([folder, &context] {
-    context.chosen = [folder, &context]() -> int {
+  command->callback([folder, claims, &context] {
+    context.chosen = [folder, claims, &context]() -> int {
       const std::filesystem::path path = scenario_folder(*folder);
-      Progress progress(context.common.quiet);
-      FigureEvaluator evaluator(path, context.common.num_threads());
-      std::vector<KnownRow> rows;
-      const auto figures = read_known_figures(path);
-      if (figures.empty())
-        throw InputError(path.string(),
-                         "no known figures: expected JSON files in published/ or measured/");
-      for (const KnownFigure& figure : figures) {
-        progress("evaluating " + figure.id);
-        rows.push_back(evaluator.evaluate(figure));
-      }
-      if (context.common.json) {
-        print(rows_json(rows).dump());
-      } else {
-        std::ostringstream text;
-        write_markdown(validation_report(rows), text);
-        print_markdown(text.str(), context.common);
-      }
-      return std::all_of(
-                 rows.begin(), rows.end(), [](const KnownRow& row) { return row.within_tolerance; })
-                 ? kDone
-                 : kPastTolerance;
+      return *claims ? audit_claims(path, context.common) : validate_figures(path, context.common);
     };
   });
 }
