@@ -22,7 +22,9 @@ constexpr void (*kCommands[])(CLI::App&, CommandContext&) = {add_model_command,
                                                              add_collective_command,
                                                              add_import_command,
                                                              add_calibrate_command,
-                                                             add_completion_command};
+                                                             add_completion_command,
+                                                             add_man_command,
+                                                             add_schema_command};
 
 int dispatch(int argc, char** argv) {
   CLI::App app(

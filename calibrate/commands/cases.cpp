@@ -1,11 +1,11 @@
 // moesim-calibrate cases: what can be measured, imported and fitted.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdlib>
 #include <thread>
 
 #include "calibrate/case.hpp"
 #include "calibrate/commands/commands.hpp"
+#include "model/shipped_folder.hpp"
 
 namespace moesim {
 namespace {
@@ -27,11 +27,7 @@ int num_threads(int wanted) {
   return wanted > 0 ? wanted : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-std::filesystem::path data_folder() {
-  if (const char* folder = std::getenv("MOESIM_SCENARIOS"); folder != nullptr && *folder != '\0')
-    return folder;
-  return MOESIM_SCENARIO_DIR;
-}
+std::filesystem::path data_folder() { return shipped_folder("", MOESIM_SCENARIO_DIR); }
 std::filesystem::path gpu_folder() { return data_folder() / "gpus"; }
 
 void add_cases_command(CLI::App& app, CalibrateContext& context) {

@@ -49,6 +49,8 @@ void add_collective_command(CLI::App& app, CommandContext& context);
 void add_import_command(CLI::App& app, CommandContext& context);
 void add_calibrate_command(CLI::App& app, CommandContext& context);
 void add_completion_command(CLI::App& app, CommandContext& context);
+void add_man_command(CLI::App& app, CommandContext& context);
+void add_schema_command(CLI::App& app, CommandContext& context);
 
 // Adds --json, --quiet, --color, --seed and --threads to a subcommand.
 void add_common_options(CLI::App& command, CommandContext& context);
@@ -62,8 +64,7 @@ Settings parse_settings(const std::vector<std::string>& texts);
 // colour is forced).
 void print_markdown(const std::string& text, const CommonOptions& options);
 
-// The folder of the shipped scenarios: `given`, else MOESIM_SCENARIOS, else where this program was
-// built.
+// The folder of the shipped scenarios, or the one given (model/shipped_folder.hpp).
 std::string scenario_folder(const std::string& given);
 
 }  // namespace moesim

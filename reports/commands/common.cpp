@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "model/errors.hpp"
+#include "model/shipped_folder.hpp"
 #include "reports/commands/commands.hpp"
 
 namespace moesim {
@@ -73,10 +74,7 @@ void print_markdown(const std::string& text, const CommonOptions& options) {
 }
 
 std::string scenario_folder(const std::string& given) {
-  if (!given.empty()) return given;
-  if (const char* folder = std::getenv("MOESIM_SCENARIOS"); folder != nullptr && *folder != '\0')
-    return folder;
-  return MOESIM_SCENARIO_DIR;
+  return shipped_folder(given, MOESIM_SCENARIO_DIR).string();
 }
 
 }  // namespace moesim
