@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "model/json_message.hpp"
+#include "model/uncertain_inputs.hpp"
 
 namespace moesim {
 namespace {
@@ -135,6 +136,7 @@ void read_base(ObjectReader& reader, ScenarioBase& base) {
   base.cluster = read_cluster_spec(reader.required("cluster"));
   base.profile = read_profile(reader.required("profile"));
   base.seed = static_cast<std::uint64_t>(reader.integer("seed", 0, std::int64_t{1} << 62));
+  if (const JsonNode* uncertain = reader.optional("uncertain")) read_uncertain_inputs(*uncertain);
   if (reader.has("assumptions")) base.assumptions = reader.text_list("assumptions");
 }
 
