@@ -3,6 +3,7 @@
 #include <charconv>
 #include <system_error>
 
+#include "model/composed_scenario.hpp"
 #include "model/errors.hpp"
 #include "model/json_message.hpp"
 #include "model/json_reader.hpp"
@@ -36,6 +37,16 @@ std::vector<std::string> pointer_steps(const std::string& pointer, const std::st
   return steps;
 }
 
+// The item of an array that a step of a path names; nothing where it names none.
+std::optional<std::size_t> item_index(const std::string& step, std::size_t size) {
+  std::size_t index = 0;
+  const char* const end = step.data() + step.size();
+  const auto [rest, error] = std::from_chars(step.data(), end, index);
+  const bool padded = step.size() > 1 && step.front() == '0';  // RFC 6901 knows no "01"
+  if (error != std::errc{} || rest != end || padded || index >= size) return std::nullopt;
+  return index;
+}
+
 // A value without a file of its own (built in memory) is placed at the override that brought it.
 void give_origin(JsonNode& node,
                  const std::shared_ptr<const std::string>& origin,
@@ -47,34 +58,6 @@ void give_origin(JsonNode& node,
     give_origin(node.items[i], origin, pointer + "/" + std::to_string(i));
   }
   for (auto& [key, member] : node.members) give_origin(member, origin, child_pointer(pointer, key));
-}
-
-JsonValue canonical_value(const JsonNode& node) {
-  switch (node.kind) {
-    case JsonNode::Kind::null: return {};
-    case JsonNode::Kind::boolean: return node.boolean;
-    case JsonNode::Kind::integer: return node.integer;
-    case JsonNode::Kind::real: return node.real;
-    case JsonNode::Kind::string: return node.text;
-    case JsonNode::Kind::array: {
-      JsonValue::Array items;
-      items.reserve(node.items.size());
-      for (const JsonNode& item : node.items) items.push_back(canonical_value(item));
-      return items;
-    }
-    case JsonNode::Kind::object: {
-      JsonValue::Object members;
-      members.reserve(node.members.size());
-      for (const auto& [key, member] : node.members) {
-        members.emplace_back(key, canonical_value(member));
-      }
-      std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) {
-        return a.first < b.first;
-      });
-      return members;
-    }
-  }
-  ENSURE(!"every kind of node is handled");
 }
 
 }  // namespace
@@ -132,15 +115,12 @@ void set_at(JsonNode& root,
       if (next == nullptr) throw InputError(origin, unknown_key(step, known, here));
     } else if (target->kind == JsonNode::Kind::array) {
       const std::size_t size = target->items.size();
-      std::size_t index = 0;
-      const char* const end = step.data() + step.size();
-      const auto [rest, error] = std::from_chars(step.data(), end, index);
-      const bool padded = step.size() > 1 && step.front() == '0';  // RFC 6901 knows no "01"
-      if (error != std::errc{} || rest != end || padded || index >= size) {
+      const std::optional<std::size_t> index = item_index(step, size);
+      if (!index) {
         throw InputError(
             origin, "no item " + in_quotes(step) + here + ", an array of " + std::to_string(size));
       }
-      next = &target->items[index];
+      next = &target->items[*index];
     } else {
       throw InputError(origin,
                        "no key " + in_quotes(step) + here + ", which is " + target->describe());
@@ -151,6 +131,48 @@ void set_at(JsonNode& root,
   JsonNode placed = value;  // a copy first: `value` may lie inside what it replaces
   give_origin(placed, std::make_shared<const std::string>(origin), "");
   *target = std::move(placed);
+}
+
+const JsonNode* value_at(const JsonNode& root, const std::string& pointer) {
+  const JsonNode* value = &root;
+  for (const std::string& step : pointer_steps(pointer, pointer)) {
+    if (value->kind == JsonNode::Kind::array) {
+      const std::optional<std::size_t> index = item_index(step, value->items.size());
+      value = index ? &value->items[*index] : nullptr;
+    } else {
+      value = value->find(step);
+    }
+    if (value == nullptr) return nullptr;
+  }
+  return value;
+}
+
+JsonValue canonical_value(const JsonNode& node) {
+  switch (node.kind) {
+    case JsonNode::Kind::null: return {};
+    case JsonNode::Kind::boolean: return node.boolean;
+    case JsonNode::Kind::integer: return node.integer;
+    case JsonNode::Kind::real: return node.real;
+    case JsonNode::Kind::string: return node.text;
+    case JsonNode::Kind::array: {
+      JsonValue::Array items;
+      items.reserve(node.items.size());
+      for (const JsonNode& item : node.items) items.push_back(canonical_value(item));
+      return items;
+    }
+    case JsonNode::Kind::object: {
+      JsonValue::Object members;
+      members.reserve(node.members.size());
+      for (const auto& [key, member] : node.members) {
+        members.emplace_back(key, canonical_value(member));
+      }
+      std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) {
+        return a.first < b.first;
+      });
+      return members;
+    }
+  }
+  ENSURE(!"every kind of node is handled");
 }
 
 std::string canonical_text(const JsonNode& node) { return canonical_value(node).dump_line(); }

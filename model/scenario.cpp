@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/composed_scenario.hpp"
 #include "model/errors.hpp"
 #include "model/json_message.hpp"
 #include "model/model_counts.hpp"
@@ -268,7 +269,10 @@ Operations read_run_operations(const JsonNode& node, const Scenario& scenario) {
 }  // namespace
 
 Scenario read_scenario(const std::filesystem::path& path, const Settings& settings) {
-  const JsonNode document = compose_document(path, settings);
+  return read_scenario(compose_document(path, settings));
+}
+
+Scenario read_scenario(const JsonNode& document) {
   if (const JsonNode* serving = document.find("serving"))
     throw InputError(serving->place(),
                      "a serving scenario; `moesim run` and `moesim capacity` simulate it, and this "

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "model/composed_scenario.hpp"
 #include "model/json_message.hpp"
 #include "model/uncertain_inputs.hpp"
 
@@ -32,14 +33,14 @@ void set_model_name(JsonNode& config, const std::string& name) {
 }
 
 // Replaces the file name under `key` by the file's content.
-void resolve(JsonNode& object, const std::string& key, const fs::path& folder) {
+void resolve(JsonNode& object, const std::string& key, const fs::path& folder, JsonFiles& files) {
   if (object.kind != JsonNode::Kind::object)
     return;  // ObjectReader complains later, with the place
   for (auto& [name, value] : object.members) {
     if (name != key) continue;
     const bool names_gpu = key == "cluster" || key == "profile";
     if (value.kind == JsonNode::Kind::object) {  // in place; it may still name its GPU's file
-      if (names_gpu) resolve(value, "gpu", folder);
+      if (names_gpu) resolve(value, "gpu", folder, files);
       continue;
     }
     if (value.kind == JsonNode::Kind::null) continue;  // a missing key
@@ -49,12 +50,12 @@ void resolve(JsonNode& object, const std::string& key, const fs::path& folder) {
     const fs::path path = folder / value.text;
     JsonNode content;
     try {
-      content = read_json_file(path.lexically_normal());
+      content = files.read(path.lexically_normal());
     } catch (const InputError& error) {
       throw InputError(value.place(), error.what());
     }
     if (key == "model") set_model_name(content, path.stem().string());
-    if (names_gpu) resolve(content, "gpu", path.parent_path());
+    if (names_gpu) resolve(content, "gpu", path.parent_path(), files);
     value = std::move(content);
   }
 }
@@ -94,8 +95,20 @@ void apply(const Settings& overrides, bool references, JsonNode& document) {
 
 }  // namespace
 
+const JsonNode& JsonFiles::read(const fs::path& path) {
+  const std::lock_guard lock(mutex_);
+  const auto known = files_.find(path.string());
+  if (known != files_.end()) return known->second;
+  return files_.emplace(path.string(), read_json_file(path)).first->second;
+}
+
 JsonNode compose_document(const fs::path& path, const Settings& settings) {
-  JsonNode document = read_json_file(path);
+  JsonFiles files;
+  return compose_document(path, settings, files);
+}
+
+JsonNode compose_document(const fs::path& path, const Settings& settings, JsonFiles& files) {
+  JsonNode document = files.read(path);
   const fs::path folder = path.parent_path();
   Settings overrides;
   if (const JsonNode* in_file = document.find("override")) {
@@ -107,13 +120,13 @@ JsonNode compose_document(const fs::path& path, const Settings& settings) {
   overrides.insert(overrides.end(), settings.begin(), settings.end());
   apply(overrides, /*references=*/true, document);
   for (const char* key : {"model", "cluster", "profile", "operations"})
-    resolve(document, key, folder);
+    resolve(document, key, folder, files);
   for_each_pool(document, [&](JsonNode& pool) {
-    for (const char* key : {"cluster", "profile"}) resolve(pool, key, folder);
+    for (const char* key : {"cluster", "profile"}) resolve(pool, key, folder, files);
   });
   apply(overrides, /*references=*/false, document);
   for (const char* key : {"cluster", "profile"})
-    resolve(document, key, folder);  // a GPU's file named by an override
+    resolve(document, key, folder, files);  // a GPU's file named by an override
   return document;
 }
 

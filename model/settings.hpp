@@ -27,7 +27,7 @@ struct FieldAxis {
   std::vector<Alternative> alternatives;
 };
 
-// "/plan/tp=1,2,4".
+// "/plan/tp=1,2,4", "/plan/pp=4..16:x2" (model/field_range), "/a=1,2;/b=3,4" (both together).
 FieldAxis parse_axis(const std::string& text);
 
 }  // namespace moesim

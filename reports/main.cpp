@@ -14,6 +14,8 @@ using namespace moesim;
 constexpr void (*kCommands[])(CLI::App&, CommandContext&) = {add_model_command,
                                                              add_run_command,
                                                              add_optimize_command,
+                                                             add_sweep_command,
+                                                             add_merge_command,
                                                              add_capacity_command,
                                                              add_solve_command,
                                                              add_sensitivity_command,

@@ -1,5 +1,6 @@
 #include "model/serving/serving_scenario.hpp"
 
+#include "model/composed_scenario.hpp"
 #include "model/json_message.hpp"
 
 namespace moesim {
@@ -99,7 +100,11 @@ TokenPrices read_prices(const JsonNode& node) {
 }  // namespace
 
 ServingScenario read_serving_scenario(const std::filesystem::path& path, const Settings& settings) {
-  const JsonNode document = compose_document(path, settings);
+  return read_serving_scenario(compose_document(path, settings), path.parent_path());
+}
+
+ServingScenario read_serving_scenario(const JsonNode& document,
+                                      const std::filesystem::path& folder) {
   ObjectReader reader(document);
   if (reader.has("phases"))
     reader.fail("phases", "given beside \"serving\"; a scenario either trains or serves");
@@ -117,7 +122,7 @@ ServingScenario read_serving_scenario(const std::filesystem::path& path, const S
         scenario.model.num_moe_layers() + scenario.model.num_mtp_modules,
         scenario.seed);
   if (const JsonNode* requests = reader.optional("requests"))
-    scenario.requests = read_requests(*requests, path.parent_path());
+    scenario.requests = read_requests(*requests, folder);
   if (const JsonNode* steps = reader.optional("steps"))
     scenario.steps = read_steps(*steps, scenario.serving);
   if (!scenario.requests && scenario.steps.empty())

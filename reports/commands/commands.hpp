@@ -40,6 +40,8 @@ struct CommandContext {
 void add_model_command(CLI::App& app, CommandContext& context);
 void add_run_command(CLI::App& app, CommandContext& context);
 void add_optimize_command(CLI::App& app, CommandContext& context);
+void add_sweep_command(CLI::App& app, CommandContext& context);
+void add_merge_command(CLI::App& app, CommandContext& context);
 void add_capacity_command(CLI::App& app, CommandContext& context);
 void add_solve_command(CLI::App& app, CommandContext& context);
 void add_sensitivity_command(CLI::App& app, CommandContext& context);

@@ -25,5 +25,6 @@ void bench_fit();
 void bench_serving_unit();
 void bench_serving_cluster();
 void bench_requests();
+void bench_sweep();
 
 }  // namespace moesim

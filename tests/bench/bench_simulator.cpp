@@ -140,6 +140,7 @@ int main(int argc, char** argv) {
     moesim::bench_serving_unit();
     moesim::bench_serving_cluster();
     moesim::bench_requests();
+    moesim::bench_sweep();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
