@@ -21,7 +21,7 @@ constexpr Tick kPiecesPerHour = 60;
 
 ArrivalProcess::ArrivalProcess(const ArrivalSpec& spec, std::uint64_t seed)
     : spec_(spec), random_(seed, kArrivalStream) {
-  ENSURE(spec.kind != ArrivalKind::closed_loop && spec.compression >= 1);
+  ENSURE(spec.kind != ArrivalKind::closed_loop && spec.compression > 0);
   hour_ = static_cast<Tick>(static_cast<double>(kHour) / spec.compression);
   if (spec.rate_per_s > 0) mean_gap_s_ = 1 / spec.rate_per_s;
   if (spec.kind == ArrivalKind::gamma) shape_ = 1 / (spec.cv * spec.cv);

@@ -242,8 +242,7 @@ ExpertTierClock::ExpertTierClock(std::shared_ptr<const StepClock> clock,
   ENSURE(num_layers >= 1);
 }
 
-Tick ExpertTierClock::step_time(std::span<const RankBatch> ranks) const {
-  const Tick compute = clock_->step_time(ranks);
+std::int64_t ExpertTierClock::tokens_of(std::span<const RankBatch> ranks) const {
   std::int64_t all = 0, most = 0;
   for (const RankBatch& rank : ranks) {
     const std::int64_t tokens =
@@ -251,9 +250,39 @@ Tick ExpertTierClock::step_time(std::span<const RankBatch> ranks) const {
     all += tokens;
     most = std::max(most, tokens);
   }
+  return tokens_are_shared_ ? all : most;
+}
+
+Seconds ExpertTierClock::stall(std::span<const RankBatch> ranks, Tick compute) const {
   const auto layers = static_cast<double>(num_layers_);
-  return compute + to_tick(layers * table_.stall(tokens_are_shared_ ? all : most,
-                                                 to_seconds(compute) / layers));
+  return layers * table_.stall(tokens_of(ranks), to_seconds(compute) / layers);
+}
+
+Tick ExpertTierClock::step_time(std::span<const RankBatch> ranks) const {
+  const Tick compute = clock_->step_time(ranks);
+  return compute + to_tick(stall(ranks, compute));
+}
+
+ExpertUse ExpertTierClock::use(std::span<const RankBatch> ranks) const {
+  return table_.at(tokens_of(ranks));
+}
+
+Seconds ExpertTierClock::stall(std::span<const RankBatch> ranks) const {
+  return stall(ranks, clock_->step_time(ranks));
+}
+
+std::vector<ExpertTierPoint> expert_tier_points(const PoolSpec& pool,
+                                                const ExpertTierClock& clock) {
+  std::vector<ExpertTierPoint> points;
+  const std::int64_t most = pool.engine.max_requests;
+  for (std::int64_t requests = 1;; requests = std::min(2 * requests, most)) {
+    RankBatch batch;
+    batch.decode_requests = requests;
+    const std::vector<RankBatch> ranks(static_cast<std::size_t>(pool.plan.dp), batch);
+    points.push_back(
+        {requests, clock.use(ranks), to_seconds(clock.step_time(ranks)), clock.stall(ranks)});
+    if (requests == most) return points;
+  }
 }
 
 }  // namespace moesim

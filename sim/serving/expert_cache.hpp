@@ -87,12 +87,27 @@ class ExpertTierClock : public StepClock {
                   std::int64_t tokens_per_decode_request,
                   bool tokens_are_shared);
   Tick step_time(std::span<const RankBatch> ranks) const override;
+  // What a step finds in HBM, of a layer, and how long all its layers wait.
+  ExpertUse use(std::span<const RankBatch> ranks) const;
+  Seconds stall(std::span<const RankBatch> ranks) const;
 
  private:
+  std::int64_t tokens_of(std::span<const RankBatch> ranks) const;
+  Seconds stall(std::span<const RankBatch> ranks, Tick compute) const;
+
   std::shared_ptr<const StepClock> clock_;
   ExpertCacheTable table_;
   std::int64_t num_layers_, tokens_per_decode_request_;
   bool tokens_are_shared_;
 };
+
+// Steps of decoding requests without cached tokens, from one a rank to as many as the engine takes:
+// what the cache does to them.
+struct ExpertTierPoint {
+  std::int64_t requests = 0;  // of an attention rank
+  ExpertUse use;              // of a layer
+  Seconds step, stall;        // stall: of all layers, part of the step
+};
+std::vector<ExpertTierPoint> expert_tier_points(const PoolSpec& pool, const ExpertTierClock& clock);
 
 }  // namespace moesim

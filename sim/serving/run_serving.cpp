@@ -6,7 +6,6 @@
 #include "model/json_message.hpp"
 #include "model/parallel_for.hpp"
 #include "model/popularity.hpp"
-#include "sim/serving/expert_cache.hpp"
 #include "sim/serving/time_compression.hpp"
 
 namespace moesim {
@@ -90,7 +89,7 @@ void warn_of_profiles(const ServingScenario& scenario, ServingRun& run) {
 }
 
 // Steps of a pool whose experts lie in tiers. All layers are as popular as the first.
-std::shared_ptr<const StepClock> with_expert_tiers(const ServingScenario& scenario,
+std::shared_ptr<const ExpertTierClock> with_expert_tiers(const ServingScenario& scenario,
                                                    const PoolSpec& pool,
                                                    std::shared_ptr<const StepClock> clock) {
   const MoeSpec& moe = *scenario.model.moe;
@@ -144,8 +143,11 @@ std::vector<PoolSetup> set_up_pools(const ServingScenario& scenario,
     if (scenario.requests) {
       setup.model.clock = std::make_shared<const StepTimeModel>(
           scenario.model, pool, routing.pools[i], num_threads);
-      if (pool.expert_tiers)
-        setup.model.clock = with_expert_tiers(scenario, pool, std::move(setup.model.clock));
+      if (pool.expert_tiers) {
+        const auto clock = with_expert_tiers(scenario, pool, std::move(setup.model.clock));
+        setup.expert_tiers = expert_tier_points(pool, *clock);
+        setup.model.clock = clock;
+      }
     }
     setups.push_back(std::move(setup));
   }

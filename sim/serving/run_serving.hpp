@@ -10,6 +10,7 @@
 
 #include "model/serving/serving_scenario.hpp"
 #include "sim/serving/cluster.hpp"
+#include "sim/serving/expert_cache.hpp"
 #include "sim/serving/serving_cost.hpp"
 #include "sim/serving/serving_metrics.hpp"
 #include "sim/serving/slo.hpp"
@@ -21,6 +22,7 @@ namespace moesim {
 struct PoolSetup {
   ServingMemory memory;
   PoolModel model;  // no clock without requests
+  std::vector<ExpertTierPoint> expert_tiers;  // where experts lie in tiers, with requests
 };
 
 struct SeedRun {

@@ -6,7 +6,7 @@ ServingScenario compressed(ServingScenario scenario) {
   const auto f = static_cast<double>(scenario.measure.compress_time);
   ENSURE(scenario.requests);
   RequestSpec& requests = *scenario.requests;
-  if (requests.arrivals) requests.arrivals->compression = f;
+  if (requests.arrivals) requests.arrivals->compression *= f;
   if (requests.duration) requests.duration = *requests.duration / f;
   if (scenario.measure.stop_after) scenario.measure.stop_after = *scenario.measure.stop_after / f;
   scenario.measure.warm_up = scenario.measure.warm_up / f;

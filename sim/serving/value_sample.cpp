@@ -136,7 +136,7 @@ Distribution ValueSample::distribution(const std::vector<double>& percentiles) {
   std::sort(weighted_.begin(), weighted_.end());
 
   std::vector<double> asked = percentiles;
-  asked.push_back(50);
+  for (int p = 0; p <= 100; ++p) asked.push_back(p);
   std::sort(asked.begin(), asked.end());
   std::vector<std::int64_t> ranks;
   std::vector<double> parts;
@@ -160,6 +160,7 @@ Distribution ValueSample::distribution(const std::vector<double>& percentiles) {
     return between(at(ranks[2 * i]), at(ranks[2 * i + 1]), parts[i]);
   };
   for (const double p : percentiles) result.percentiles.emplace_back(p, value_at(p));
+  for (int p = 0; p <= 100; ++p) result.curve.push_back(value_at(p));
   result.median = value_at(50);
   return result;
 }

@@ -15,6 +15,7 @@ struct Distribution {
   // All 0 when nothing was counted, as vLLM has it. `deviation` divides by the count (numpy.std).
   double mean = 0, deviation = 0, min = 0, max = 0, median = 0, sum = 0;
   std::vector<std::pair<double, double>> percentiles;  // {99, value}, as asked for
+  std::vector<double> curve;  // percentiles 0, 1, 2 ... 100, for charts; none without values
   bool is_exact = true;
   double percentile(double p) const;  // one of those, or 50
 };
