@@ -6,20 +6,25 @@ namespace moesim {
 namespace {
 
 using SectionBuilder = std::optional<Section> (*)(const ReportInput&);
-constexpr SectionBuilder kOrder[] = {summary_section,
-                                     published_section,
-                                     gap_section,
-                                     uncertainty_section,
-                                     variants_section,
-                                     run_section,
-                                     operations_section,
+constexpr SectionBuilder kOrder[] = {verdict_section,
+                                     summary_section,
                                      breakdown_section,
                                      waterfall_section,
+                                     timeline_section,
                                      critical_path_section,
                                      memory_section,
                                      plan_section,
                                      routing_section,
-                                     origins_section};
+                                     run_section,
+                                     operations_section,
+                                     uncertainty_section,
+                                     variants_section,
+                                     published_section,
+                                     gap_section,
+                                     assumptions_section,
+                                     origins_section,
+                                     checking_section,
+                                     inputs_section};
 
 }  // namespace
 
@@ -36,6 +41,11 @@ Report make_report(const ReportInput& input) {
   for (const SectionBuilder builder : kOrder)
     if (auto section = builder(input)) report.sections.push_back(std::move(*section));
   report.warnings = input.run.warnings;
+  return report;
+}
+
+Report for_terminal(Report report) {
+  std::erase_if(report.sections, [](const Section& section) { return section.only_in_files; });
   return report;
 }
 

@@ -10,6 +10,7 @@
 #include "model/scenario.hpp"
 #include "reports/chart.hpp"
 #include "reports/known_figures.hpp"
+#include "sim/routing_picture.hpp"
 #include "sim/run.hpp"
 #include "sim/uncertainty.hpp"
 
@@ -21,6 +22,7 @@ struct Section {
   std::vector<Table> tables;
   std::vector<std::string> notes;  // after them
   std::vector<Chart> charts = {};  // between paragraphs and tables
+  bool only_in_files = false;      // too long for a terminal
 };
 
 struct Report {
@@ -36,15 +38,27 @@ struct VariantResult {
   RunResult run;  // main phase only
 };
 
+// A value of the scenario and where it came from (reports/inputs).
+struct InputRow {
+  std::string pointer, value;
+  std::string from;    // the file and the place in it, or the override
+  std::string source;  // as the file gives it
+};
+
 struct ReportInput {
   const Scenario& scenario;
   const RunResult& run;
   const std::optional<Uncertainty>& uncertainty;
   std::vector<KnownRow> known;  // published figures that speak to this scenario
   std::vector<VariantResult> variants;
+  // For reports that are written to files; else empty.
+  std::vector<InputRow> inputs = {};
+  std::optional<RoutingPicture> routing = {};
 };
 
 Report make_report(const ReportInput& input);
+// Without the sections that are only for files.
+Report for_terminal(Report report);
 
 // The document `moesim run --json` prints (docs/run-json.md). Without an uncertainty it has no
 // intervals.

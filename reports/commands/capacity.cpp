@@ -44,7 +44,7 @@ int capacity(const Options& options, const CommandContext& context) {
     print(capacity_json(scenario, bounds, plan).dump());
   } else {
     std::ostringstream markdown;
-    write_markdown(capacity_report(scenario, bounds, plan), markdown);
+    write_markdown(for_terminal(capacity_report(scenario, bounds, plan)), markdown);
     print_markdown(markdown.str(), context.common);
   }
   if (!context.common.quiet && plan.num_simulated > 0) {

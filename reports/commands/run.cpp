@@ -5,6 +5,7 @@
 
 #include "model/rank_grid.hpp"
 #include "reports/commands/run_options.hpp"
+#include "reports/inputs.hpp"
 #include "reports/report.hpp"
 #include "reports/writers.hpp"
 
@@ -66,7 +67,8 @@ int run(const RunArguments& options, const CommandContext& context) {
   run_options.advise_memory = true;
   run_options.progress = [&progress](const std::string& phase) { progress("simulating " + phase); };
   const ParallelPlan& plan = scenario.phases.front().plan;
-  if (!options.trace_file.empty())
+  const bool writes_files = !options.output_folder.empty();
+  if (!options.trace_file.empty() || writes_files)
     run_options.simulation.timeline_ranks =
         options.trace_ranks.empty() ? default_trace_ranks(plan) : options.trace_ranks;
   for (const std::int64_t rank : options.trace_ranks)
@@ -86,14 +88,18 @@ int run(const RunArguments& options, const CommandContext& context) {
   // A changed scenario is not the published one.
   if (options.settings.empty() && result.phases.front().refusal.empty())
     input.known = known_rows(path, input, run_options.simulation.num_threads);
-  std::ostringstream markdown;
-  write_markdown(make_report(input), markdown);
+  if (writes_files) {
+    input.inputs = input_rows(compose_document(path, settings), path.parent_path());
+    if (result.phases.front().refusal.empty())
+      input.routing = routing_picture(
+          scenario, scenario.phases.front(), run_options.simulation.num_threads);
+  }
 
   if (!options.trace_file.empty())
     write_file(options.trace_file,
                chrome_trace(result.phases.front().step.timeline.spans,
                             [&plan](std::int64_t rank) { return rank_name(plan, rank); }));
-  deliver(options, context, markdown.str(), document.dump());
+  deliver(options, context, make_report(input), document.dump());
   return result.feasible ? kDone : kInfeasible;
 }
 
@@ -118,20 +124,25 @@ void check_variants(const RunArguments& arguments,
 
 void deliver(const RunArguments& arguments,
              const CommandContext& context,
-             const std::string& markdown,
+             const Report& report,
              const std::string& json) {
+  const auto text_of = [](const Report& shown) {
+    std::ostringstream markdown;
+    write_markdown(shown, markdown);
+    return markdown.str();
+  };
   if (!arguments.output_folder.empty()) {
     std::error_code error;
     fs::create_directories(arguments.output_folder, error);
     if (error)
       throw std::runtime_error(arguments.output_folder + ": cannot be created: " + error.message());
-    write_file(fs::path(arguments.output_folder) / "report.md", markdown);
+    write_file(fs::path(arguments.output_folder) / "report.md", text_of(report));
     write_file(fs::path(arguments.output_folder) / "report.json", json);
   }
   if (context.common.json)
     print(json);
   else
-    print_markdown(markdown, context.common);
+    print_markdown(text_of(for_terminal(report)), context.common);
 }
 
 void add_run_command(CLI::App& app, CommandContext& context) {

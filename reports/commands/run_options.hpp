@@ -7,6 +7,7 @@
 
 #include "model/scenario_document.hpp"
 #include "reports/commands/commands.hpp"
+#include "reports/report.hpp"
 
 namespace moesim {
 
@@ -26,7 +27,7 @@ void check_variants(const RunArguments& arguments,
 // Writes report.md and report.json to the output folder, if there is one, and prints one of them.
 void deliver(const RunArguments& arguments,
              const CommandContext& context,
-             const std::string& markdown,
+             const Report& report,
              const std::string& json);
 
 // run_serving.cpp: the scenario is one of serving.

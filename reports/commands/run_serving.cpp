@@ -2,12 +2,11 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <iostream>
-#include <sstream>
 
 #include "reports/commands/run_options.hpp"
 #include "reports/format.hpp"
+#include "reports/inputs.hpp"
 #include "reports/serving/serving_report.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
@@ -33,6 +32,26 @@ std::vector<KnownRow> known_rows(const fs::path& path,
   FigureEvaluator evaluator(path.parent_path(), num_threads);
   evaluator.add_run(name, input.scenario, input.run, input.uncertainty);
   return evaluator.rows_about(name);
+}
+
+// What is worth its time only in a report that is kept.
+void add_curves(ServingReportInput& input, const ServingRunOptions& options) {
+  const auto& pools = input.scenario.serving.pools;
+  for (std::size_t i = 0; i < pools.size(); ++i)
+    input.routing.push_back(
+        input.run.routing
+            ? routing_picture(input.scenario.model, pools[i], input.run.routing->pools[i])
+            : std::nullopt);
+  if (input.run.runs.empty()) return;
+  if (input.run.runs.front().simulated > kMostRequestsForCurve) {
+    input.no_load_curve =
+        std::to_string(input.run.runs.front().simulated) + " requests, of which no more than " +
+        std::to_string(kMostRequestsForCurve) +
+        " are served again at a dozen loads; a shorter \"duration\" or \"window\" shows the curve";
+    return;
+  }
+  options.progress("loads");
+  input.load = load_curve(input.scenario, input.run.pools, options.num_threads);
 }
 
 // Not part of the report, which is the same every time.
@@ -76,9 +95,11 @@ int run_serving_command(const RunArguments& arguments, const CommandContext& con
   // A changed scenario is not the published one.
   if (arguments.settings.empty() && run.feasible)
     input.known = known_rows(path, input, options.num_threads);
-  std::ostringstream markdown;
-  write_markdown(make_report(input), markdown);
-  deliver(arguments, context, markdown.str(), serving_json(scenario, run, uncertainty).dump());
+  if (!arguments.output_folder.empty()) {
+    input.inputs = input_rows(compose_document(path, settings), path.parent_path());
+    add_curves(input, options);
+  }
+  deliver(arguments, context, make_report(input), serving_json(scenario, run, uncertainty).dump());
   if (!context.common.quiet) tell_speed(run, wall.count());
   return run.feasible ? kDone : kInfeasible;
 }

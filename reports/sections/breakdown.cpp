@@ -2,6 +2,28 @@
 #include "reports/sections/sections.hpp"
 
 namespace moesim {
+namespace {
+
+Chart category_chart(const PhaseResult& main) {
+  BarChart chart;
+  chart.value = {"time", "s", false};
+  chart.category_name = "category";
+  chart.sideways = true;
+  BarChart::Series series{"mean over ranks", {}};
+  std::size_t largest = 0;
+  for (std::size_t c = 0; c < kNumCategories; ++c) {
+    chart.categories.emplace_back(kCategoryNames[c].title);
+    series.bars.push_back({0, main.category_s[c]});
+    if (main.category_s[c] > main.category_s[largest]) largest = c;
+  }
+  chart.series.push_back(std::move(series));
+  return {"The step by what the hardware did",
+          "Most of it is " + std::string(kCategoryNames[largest].title) + ": " +
+              format_percent(main.category_s[largest] / main.step_time.in(s)) + " of the step.",
+          std::move(chart)};
+}
+
+}  // namespace
 
 std::optional<Section> breakdown_section(const ReportInput& input) {
   const PhaseResult& main = input.run.phases.front();
@@ -19,6 +41,7 @@ std::optional<Section> breakdown_section(const ReportInput& input) {
   }
   hardware.rows.push_back({"sum", format_seconds(sum), format_percent(sum / step)});
   section.tables.push_back(std::move(hardware));
+  section.charts.push_back(category_chart(main));
   if (main.phase.plan.schedule != ScheduleKind::overlapped_pair) {
     Table schedule{
         "By schedule phase", {"phase", "pipeline rank 0", "mean over ranks", "share"}, {}};

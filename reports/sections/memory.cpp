@@ -42,6 +42,74 @@ std::string peak_text(const PhaseResult& r) {
          " begins its forward pass (step " + std::to_string(fullest.peak_step) + " of its list).";
 }
 
+constexpr std::size_t kMostMemoryLines = 8;  // more are not told apart on a chart
+constexpr std::size_t kMostMemoryPoints = 400;
+
+// All ranks where they are few; else the first, the last, the fullest and the emptiest.
+std::vector<std::size_t> shown_ranks(const std::vector<MemoryCurve>& curves) {
+  std::vector<std::size_t> shown;
+  if (curves.size() <= kMostMemoryLines) {
+    for (std::size_t i = 0; i < curves.size(); ++i) shown.push_back(i);
+    return shown;
+  }
+  const auto [least, most] = std::minmax_element(
+      curves.begin(), curves.end(), [](const MemoryCurve& a, const MemoryCurve& b) {
+        return a.peak.bytes < b.peak.bytes;
+      });
+  shown = {0,
+           static_cast<std::size_t>(most - curves.begin()),
+           static_cast<std::size_t>(least - curves.begin()),
+           curves.size() - 1};
+  std::sort(shown.begin(), shown.end());
+  shown.erase(std::unique(shown.begin(), shown.end()), shown.end());
+  return shown;
+}
+
+Chart over_time_chart(const PhaseResult& r, Bytes hbm) {
+  XyChart chart;
+  chart.x = {"time since the start of the step", "s", false};
+  chart.y = {"memory", "GB", false};
+  const std::vector<std::size_t> shown = shown_ranks(r.memory_over_time);
+  for (const std::size_t i : shown) {
+    const MemoryCurve& curve = r.memory_over_time[i];
+    XyChart::Series series{
+        "pipeline rank " + std::to_string(curve.pp_rank), XyChart::Drawn::steps, {}, {}};
+    for (const MemoryPoint& point : thinned(curve.points, kMostMemoryPoints))
+      series.points.emplace_back(to_seconds(point.at).in(s), point.bytes.in(GB));
+    chart.series.push_back(std::move(series));
+  }
+  chart.marks.push_back({"HBM", {}, hbm.in(GB)});
+  return {r.phase.name + ": memory over the step",
+          std::string(shown.size() < r.memory_over_time.size()
+                          ? "The first, the last, the fullest and the emptiest pipeline rank"
+                          : "Every pipeline rank") +
+              ", against the " + format_bytes(hbm) + " of a GPU.",
+          std::move(chart)};
+}
+
+Chart peak_chart(const PhaseResult& r, Bytes hbm) {
+  BarChart chart;
+  chart.value = {"memory", "GB", false};
+  chart.category_name = "pipeline rank";
+  for (std::size_t p = 0; p < r.memory.front().parts.size(); ++p)
+    chart.series.push_back({r.memory.front().parts[p].title, {}});
+  Bytes most;
+  for (const RankMemory& rank : r.memory) {
+    chart.categories.push_back(std::to_string(rank.pp_rank));
+    double stacked = 0;
+    for (std::size_t p = 0; p < rank.parts.size(); ++p) {
+      const double next = stacked + rank.parts[p].bytes.in(GB);
+      chart.series[p].bars.push_back({stacked, next});
+      stacked = next;
+    }
+    most = std::max(most, rank.total());
+  }
+  chart.marks.push_back({"HBM", {}, hbm.in(GB)});
+  return {r.phase.name + ": memory at the worst moment",
+          "The fullest rank has " + format_bytes(most) + " of " + format_bytes(hbm) + ".",
+          std::move(chart)};
+}
+
 std::string overheads_text(const std::vector<PhaseResult>& phases) {
   const auto counts = [](const PhaseResult& r) { return r.phase.plan.overheads.has_value(); };
   if (std::any_of(phases.begin(), phases.end(), counts))
@@ -74,6 +142,8 @@ std::optional<Section> memory_section(const ReportInput& input) {
       append_or_merge(table, std::move(row));
     }
     section.tables.push_back(std::move(table));
+    section.charts.push_back(peak_chart(r, hbm));
+    if (!r.memory_over_time.empty()) section.charts.push_back(over_time_chart(r, hbm));
     if (r.fits) continue;
     if (!r.memory_advice.empty()) section.tables.push_back(advice_table(r, hbm));
     section.notes.push_back(peak_text(r));

@@ -81,6 +81,26 @@ Table lost_table(const ReportInput& input) {
   return table;
 }
 
+Chart lost_chart(const RunTimes& expected) {
+  BarChart chart;
+  chart.value = {"time lost", "h", false};
+  chart.category_name = "cause";
+  chart.sideways = true;
+  BarChart::Series series{"expected", {}};
+  Seconds sum;
+  for (std::size_t cause = 0; cause < kNumLost; ++cause) {
+    const Seconds lost = expected.lost[cause];
+    if (lost < 1e-9 * expected.wall()) continue;
+    chart.categories.emplace_back(kLostNames[cause].title);
+    series.bars.push_back({0, lost.in(hour)});
+    sum += lost;
+  }
+  chart.series.push_back(std::move(series));
+  return {"Time lost, by cause",
+          format_percent(sum / expected.wall()) + " of the wall time is lost.",
+          std::move(chart)};
+}
+
 Table failures_table(const Scenario& scenario, const OperationsResult& result) {
   Table table{
       "What fails",
@@ -143,6 +163,7 @@ std::optional<Section> operations_section(const ReportInput& input) {
   } else {
     section.tables.push_back(numbers_table(input));
     section.tables.push_back(lost_table(input));
+    section.charts.push_back(lost_chart(result.expected));
   }
   if (!result.components.empty()) {
     section.paragraphs.push_back("The run fails every " + format_hours(result.mtbf.in(s)) +

@@ -17,8 +17,6 @@ std::optional<Section> origins_section(const ReportInput& input) {
       "`measured`: the very point (or a kernel of fixed duration) was measured; `interpolated`: by "
       "a form fitted to points around it; `extrapolated`: outside them, in shape or in the SMs "
       "used; `roofline`: no measurement at all.");
-  for (const std::string& text : input.scenario.assumptions)
-    section.notes.push_back("Assumed: " + text);
   const CommModel& comm = input.scenario.profile.comm;
   section.notes.push_back(
       "Links: NVLink at " + format_percent(comm.nvlink_efficiency) + " and NIC at " +
@@ -26,7 +24,11 @@ std::optional<Section> origins_section(const ReportInput& input) {
       " of the datasheet rate; beside compute, dispatch, cached dispatch and combine run at " +
       format_percent(comm.dispatch_overlap) + ", " + format_percent(comm.cached_dispatch_overlap) +
       " and " + format_percent(comm.combine_overlap) +
-      " of that. Sources are in the profile file, one per kernel.");
+      " of that. Source: " + input.scenario.profile.comm_source);
+  section.notes.push_back("Launches: " + input.scenario.profile.launch_source);
+  section.notes.push_back(
+      "The source and the error of each kernel are in the profile's file, and under \"All inputs\" "
+      "of a report in a file (-o).");
   return section;
 }
 

@@ -1,8 +1,65 @@
+#include <algorithm>
+
 #include "reports/format.hpp"
 #include "reports/routing_report.hpp"
 #include "reports/sections/sections.hpp"
 
 namespace moesim {
+namespace {
+
+std::string numbered(std::size_t i) { return std::to_string(i); }
+
+Chart loads_chart(const RoutingPicture& picture, const std::string& of) {
+  Heatmap chart;
+  chart.x_name = "rank of the group";
+  chart.y_name = "layer with experts";
+  chart.value = {"rows over those of the mean rank", "", false};
+  chart.cells = picture.relative_rows;
+  double most = 0;
+  for (std::size_t layer = 0; layer < chart.cells.size(); ++layer) {
+    chart.y_categories.push_back(numbered(layer));
+    for (const double value : chart.cells[layer]) most = std::max(most, value);
+  }
+  for (std::size_t rank = 0; rank < chart.cells.front().size(); ++rank)
+    chart.x_categories.push_back(numbered(rank));
+  return {of + ": load of experts",
+          most <= 1 + 1e-9
+              ? "Every rank has the mean load."
+              : "The fullest rank of any layer has " + digits4(most) + " times the mean.",
+          std::move(chart)};
+}
+
+Chart traffic_chart(const RoutingPicture& picture, const std::string& of) {
+  Heatmap chart;
+  const std::string place = picture.by_node ? "node" : "rank";
+  chart.x_name = "to " + place;
+  chart.y_name = "from " + place;
+  chart.value = {"data", "MB", false};
+  double inside = 0, between = 0;
+  for (std::size_t from = 0; from < picture.dispatched.size(); ++from) {
+    chart.x_categories.push_back(numbered(from));
+    chart.y_categories.push_back(numbered(from));
+    chart.cells.emplace_back();
+    for (std::size_t to = 0; to < picture.dispatched.size(); ++to) {
+      const double megabytes = picture.dispatched[from][to].in(MB);
+      chart.cells.back().push_back(megabytes);
+      (from == to ? inside : between) += megabytes;
+    }
+  }
+  return {of + ": one dispatch from " + place + " to " + place,
+          picture.by_node ? digits4(between) + " MB cross the network and " + digits4(inside) +
+                                " MB NVLink inside nodes (on the diagonal), of " +
+                                std::to_string(picture.tokens) + " tokens a rank."
+                          : digits4(between) + " MB cross NVLink, of " +
+                                std::to_string(picture.tokens) + " tokens a rank.",
+          std::move(chart)};
+}
+
+}  // namespace
+
+std::vector<Chart> routing_charts(const RoutingPicture& picture, const std::string& of) {
+  return {loads_chart(picture, of), traffic_chart(picture, of)};
+}
 
 std::optional<Section> routing_section(const ReportInput& input) {
   const PhaseResult& main = input.run.phases.front();
@@ -43,6 +100,12 @@ std::optional<Section> routing_section(const ReportInput& input) {
               {"gradients outside the experts", digits4(step.contention.dense_ring)},
               {"gradients of the experts", digits4(step.contention.expert_ring)}}};
   section.tables.push_back(std::move(slow));
+  if (input.routing) {
+    section.charts = routing_charts(*input.routing, "First group, first microbatch");
+    section.notes.push_back(
+        "Charts: of one microbatch of the first expert-parallel group, as the law of the routing "
+        "draws it; the traffic is that of the first layer with experts.");
+  }
   section.notes.push_back(
       "A factor of 1 is a fabric that does not block; others come from a simulation of all "
       "messages of "

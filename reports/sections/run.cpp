@@ -2,6 +2,28 @@
 #include "reports/sections/sections.hpp"
 
 namespace moesim {
+namespace {
+
+Chart phases_chart(const std::vector<const PhaseResult*>& in_time, DollarRate price) {
+  BarChart chart;
+  chart.value = {"cost", "USD", false};
+  chart.category_name = "phase";
+  chart.sideways = true;
+  BarChart::Series series{"cost", {}};
+  const PhaseResult* dearest = in_time.front();
+  for (const PhaseResult* phase : in_time) {
+    chart.categories.push_back(phase->phase.name);
+    series.bars.push_back({0, (price * (phase->gpu_hours * hour)).in(USD)});
+    if (phase->gpu_hours > dearest->gpu_hours) dearest = phase;
+  }
+  chart.series.push_back(std::move(series));
+  return {
+      "What each phase costs",
+      "Most of it is " + dearest->phase.name + ": " + digits4(dearest->gpu_hours) + " GPU hours.",
+      std::move(chart)};
+}
+
+}  // namespace
 
 std::optional<Section> run_section(const ReportInput& input) {
   if (input.run.phases.size() < 2) return std::nullopt;
@@ -45,6 +67,7 @@ std::optional<Section> run_section(const ReportInput& input) {
   table.rows.push_back(
       {"total", "", "", "", "", "", digits4(input.run.gpu_hours), format_usd(input.run.cost_usd)});
   section.tables.push_back(std::move(table));
+  section.charts.push_back(phases_chart(in_time, price));
   section.paragraphs.push_back(
       "Ramp stages and phases with balanced routing are folded: one rank stands for all identical "
       "ones.");

@@ -18,6 +18,31 @@ std::string signed_seconds(Seconds t) {
 
 }  // namespace
 
+Chart tornado_chart(const std::string& quantity,
+                    const std::string& unit,
+                    double base,
+                    const std::vector<TornadoBar>& bars) {
+  BarChart chart;
+  chart.value = {quantity, unit, false};
+  chart.category_name = "source of error";
+  chart.sideways = true;
+  BarChart::Series fast{"fast end of its 90 % interval", {}},
+      slow{"slow end of its 90 % interval", {}};
+  for (const TornadoBar& bar : bars) {
+    chart.categories.push_back(bar.source);
+    fast.bars.push_back({base, bar.fast});
+    slow.bars.push_back({base, bar.slow});
+  }
+  chart.series = {std::move(fast), std::move(slow)};
+  chart.marks.push_back({"as predicted", {}, base});
+  return {"What moves the " + quantity,
+          bars.empty() ? "Nothing does."
+                       : "\"" + bars.front().source + "\" moves it most: from " +
+                             digits4(bars.front().fast) + " to " + digits4(bars.front().slow) +
+                             " " + unit + " around " + digits4(base) + ".",
+          std::move(chart)};
+}
+
 std::string with_interval(double value, const Interval& interval, std::string (*format)(double)) {
   const std::string text = format(value), unit = unit_of(text);
   std::string low = format(interval.low), high = format(interval.high);
@@ -47,6 +72,10 @@ std::optional<Section> uncertainty_section(const ReportInput& input) {
                           format_signed_percent(100 * effect.slower.in(s) / step),
                           effect.basis});
   section.tables.push_back(std::move(table));
+  std::vector<TornadoBar> bars;
+  for (const SourceEffect& effect : input.uncertainty->effects)
+    bars.push_back({effect.source, step + effect.faster.in(s), step + effect.slower.in(s)});
+  section.charts.push_back(tornado_chart("step time", "s", step, bars));
   section.notes.push_back(
       "Rests on: `held_out`, the error on points the fit had not seen; `in_sample`, on those it "
       "had; `stated`, nobody measured it, and the profile says why this is believed; `roofline`, "

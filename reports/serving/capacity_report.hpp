@@ -11,7 +11,8 @@ namespace moesim {
 
 Report capacity_report(const ServingScenario& scenario,
                        const std::vector<SloBound>& bounds,
-                       const CapacityPlan& plan);
+                       const CapacityPlan& plan,
+                       const std::vector<InputRow>& inputs = {});
 JsonValue capacity_json(const ServingScenario& scenario,
                         const std::vector<SloBound>& bounds,
                         const CapacityPlan& plan);

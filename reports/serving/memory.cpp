@@ -2,6 +2,34 @@
 #include "reports/serving/serving_sections.hpp"
 
 namespace moesim {
+namespace {
+
+Chart memory_chart(const ServingReportInput& input) {
+  BarChart chart;
+  chart.value = {"memory of a GPU", "GB", false};
+  chart.category_name = "pool";
+  const auto& pools = input.run.pools;
+  for (const ServingMemoryLine& line : pools.front().memory.lines)
+    chart.series.push_back({line.title, {}});
+  for (std::size_t i = 0; i < pools.size(); ++i) {
+    const PoolSpec& pool = input.scenario.serving.pools[i];
+    chart.categories.push_back(pool.name);
+    double stacked = 0;
+    for (std::size_t line = 0; line < chart.series.size(); ++line) {
+      const double next = stacked + pools[i].memory.lines[line].bytes.in(GB);
+      chart.series[line].bars.push_back({stacked, next});
+      stacked = next;
+    }
+  }
+  chart.marks.push_back({"HBM", {}, input.scenario.serving.pools.front().cluster.gpu.hbm.in(GB)});
+  const ServingMemoryLine& kv = pools.front().memory.lines.back();
+  return {"What a GPU's memory is for",
+          "Pool " + input.scenario.serving.pools.front().name + " has " + format_bytes(kv.bytes) +
+              " for KV pages.",
+          std::move(chart)};
+}
+
+}  // namespace
 
 std::optional<Section> serving_memory_section(const ServingReportInput& input) {
   Section section;
@@ -39,6 +67,7 @@ std::optional<Section> serving_memory_section(const ServingReportInput& input) {
            std::to_string(m.least_pages * m.page_tokens) + " tokens are needed";
   });
   section.tables.push_back(std::move(table));
+  section.charts.push_back(memory_chart(input));
   return section;
 }
 

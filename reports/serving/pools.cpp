@@ -25,6 +25,29 @@ double perfect_units(const ServingResult& result, std::size_t pool) {
   return share(unit_ticks, ticks);
 }
 
+Chart cost_chart(const ServingReportInput& input) {
+  const ServingResult& result = input.run.runs.front().cluster;
+  BarChart chart;
+  chart.value = {"cost", "USD", false};
+  chart.category_name = "pool";
+  chart.sideways = true;
+  BarChart::Series series{"GPU time at its price", {}};
+  double sum = 0, most = -1;
+  std::string dearest;
+  for (std::size_t i = 0; i < result.pools.size(); ++i) {
+    const PoolSpec& pool = input.scenario.serving.pools[i];
+    const double dollars = (pool.cluster.price * result.pools[i].gpu_time).in(USD);
+    chart.categories.push_back(pool.name);
+    series.bars.push_back({0, dollars});
+    sum += dollars;
+    if (dollars > most) most = dollars, dearest = pool.name;
+  }
+  chart.series.push_back(std::move(series));
+  return {"What each pool costs",
+          "Pool " + dearest + " has " + format_percent(share(most, sum)) + " of the cost.",
+          std::move(chart)};
+}
+
 }  // namespace
 
 std::optional<Section> serving_pools_section(const ServingReportInput& input) {
@@ -130,14 +153,11 @@ std::optional<Section> serving_cost_section(const ServingReportInput& input) {
   add("whole cost over a million tokens", cost.all_per_million_tokens);
   add("revenue at the stated prices", cost.revenue);
   if (cost.margin) table.rows.push_back({"profit over cost", format_percent(*cost.margin)});
-  if (cost.most_energy) {
+  if (cost.most_joules_per_output_token)
     table.rows.push_back(
-        {"power of the GPUs, at most", digits4(cost.most_energy->in(J) / seconds / 1e3) + " kW"});
-    if (cost.most_joules_per_output_token)
-      table.rows.push_back(
-          {"energy of an output token, at most", digits4(*cost.most_joules_per_output_token) + " J"});
-  }
+        {"energy of an output token, at most", digits4(*cost.most_joules_per_output_token) + " J"});
   section.tables.push_back(std::move(table));
+  section.charts.push_back(cost_chart(input));
   section.paragraphs.push_back(
       "GPU time is counted while a unit is up, starts, drains or is repaired. Energy is a bound: "
       "every GPU at its board's limit all the time.");

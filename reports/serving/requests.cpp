@@ -26,13 +26,13 @@ std::string saturation_text(const Saturation& s) {
          digits4(s.waiting_second_half) + " in the second";
 }
 
-double gpus_provisioned(const SeedRun& run) {  // on average
+}  // namespace
+
+double gpus_provisioned(const SeedRun& run) {
   double gpu_seconds = 0;
   for (const PoolResult& pool : run.cluster.pools) gpu_seconds += pool.gpu_time.in(s);
   return gpu_seconds / to_seconds(run.cluster.end).in(s);
 }
-
-}  // namespace
 
 std::string slo_text(const SloCheck& check) {
   switch (check.bound.metric) {
@@ -101,9 +101,6 @@ std::optional<Section> serving_summary_section(const ServingReportInput& input) 
           (run.slo->holds ? "holds; nearest: " : "DOES NOT HOLD: ") +
               slo_text(run.slo->checks[run.slo->binding]));
     add("saturated", saturation_text(m.saturation));
-    add("cost of all output, a million tokens",
-        run.cost.all_per_million_output ? format_usd(run.cost.all_per_million_output->in(USD))
-                                        : "no output");
   }
   section.tables.push_back(std::move(table));
   section.paragraphs.push_back(input.run.feasible
@@ -139,6 +136,7 @@ std::optional<Section> serving_latency_section(const ServingReportInput& input) 
   row("input tokens", m.input_lengths, digits4);
   row("output tokens", m.output_lengths, digits4);
   section.tables.push_back(std::move(table));
+  section.charts.push_back(latency_chart(m));
   section.paragraphs.push_back(
       m.ttft_s.is_exact && m.itl_s.is_exact
           ? "Percentiles are exact (numpy's rule)."

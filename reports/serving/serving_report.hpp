@@ -7,6 +7,8 @@
 
 #include "reports/known_figures.hpp"
 #include "reports/report.hpp"
+#include "sim/routing_picture.hpp"
+#include "sim/serving/load_curve.hpp"
 #include "sim/serving/serving_uncertainty.hpp"
 
 namespace moesim {
@@ -22,6 +24,11 @@ struct ServingReportInput {
   const std::optional<ServingUncertainty>& uncertainty;
   std::vector<KnownRow> known;
   std::vector<ServingVariantResult> variants;
+  // For reports that are written to files; else empty.
+  std::vector<InputRow> inputs = {};
+  std::optional<LoadCurve> load = {};
+  std::string no_load_curve = {};  // why there is none, where one was wanted
+  std::vector<std::optional<RoutingPicture>> routing = {};  // [pool]
 };
 
 Report make_report(const ServingReportInput& input);

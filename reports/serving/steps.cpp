@@ -116,8 +116,9 @@ std::optional<Section> serving_origins_section(const ServingReportInput& input) 
       "`measured`: the very point was measured; `interpolated`: by a form fitted to points around "
       "it; `extrapolated`: outside them, in shape, in the SMs used or carried over from another "
       "GPU; `roofline`: no measurement at all. docs/serving.md says how a step is put together.");
-  for (const std::string& text : input.scenario.assumptions)
-    section.notes.push_back("Assumed: " + text);
+  section.notes.push_back(
+      "The source and the error of each kernel are in the profiles' files, and under \"All inputs\" "
+      "of a report in a file (-o).");
   return section;
 }
 
