@@ -13,18 +13,24 @@ namespace moesim {
 namespace {
 
 // Of the trace: tokens of a microbatch, experts of a rank, and the forward pass's load as its
-// expert GEMMs and its permute show it.
+// expert GEMMs and its permute show it. The backward half is that of the same microbatch.
 constexpr std::int64_t kStepTokens = 4096, kStepExperts = 4;
 constexpr RankLoad kStepLoad = {32512, 32512, 30278};
 
-OpList forward_operations(const ModelSpec& model) {
+// In the order of the pass.
+std::vector<Block> blocks_of(StepHalf half) {
+  if (half == StepHalf::forward) return {Block::attention_f, Block::ffn_f};
+  return {Block::ffn_b, Block::ffn_w, Block::attention_b, Block::attention_w};
+}
+
+OpList step_operations(const ModelSpec& model, StepHalf half) {
   ChunkShape shape;
   shape.tokens = kStepTokens;
   shape.context = kStepTokens;
   shape.local_experts = kStepExperts;
   const LayerOps layer = build_layer_ops(model, LayerKind::moe, shape, kStepLoad);
   OpList all;
-  for (const Block block : {Block::attention_f, Block::ffn_f}) {
+  for (const Block block : blocks_of(half)) {
     const OpList& ops = layer.blocks[static_cast<std::size_t>(block)];
     all.insert(all.end(), ops.begin(), ops.end());
   }
@@ -62,7 +68,9 @@ std::string error_percent(Seconds predicted, Seconds measured) {
 
 std::string row(const StepOperation& o) {
   const Case* const of = find_case(case_name(o.op));
-  std::string shape = o.call ? shape_text(*of, o.call->shape) : "";
+  std::string shape = o.call                ? shape_text(*of, o.call->shape)
+                      : o.not_timed.empty() ? ""
+                                            : "not timed: " + o.not_timed;
   if (o.op.launches != 1) {
     char times[32];
     std::snprintf(times, sizeof times, ", %g times", o.op.launches);
@@ -90,7 +98,8 @@ std::optional<Call> call_of(const Op& op) {
     case Form::memory: {
       const std::int64_t bytes = row_bytes(*of);
       const double rows = std::round(op.bytes.in(B) / static_cast<double>(bytes));
-      return Call{{std::max<std::int64_t>(1, static_cast<std::int64_t>(rows)) * bytes}, {}, 0, false};
+      return Call{
+          {std::max<std::int64_t>(1, static_cast<std::int64_t>(rows)) * bytes}, {}, 0, false};
     }
     case Form::decode:
     case Form::fixed:
@@ -102,11 +111,12 @@ std::optional<Call> call_of(const Op& op) {
 StepCheck check_step(Device& device,
                      const ModelSpec& model,
                      const CostModel& costs,
-                     std::uint64_t seed) {
+                     std::uint64_t seed,
+                     StepHalf half) {
   StepCheck check;
   std::vector<std::unique_ptr<PreparedCall>> prepared;
   std::vector<PreparedCall*> in_order;
-  for (const Op& op : forward_operations(model)) {
+  for (const Op& op : step_operations(model, half)) {
     StepOperation step;
     step.op = op;
     const Cost cost = costs.cost(op, {device.info().num_sms, false});
@@ -120,9 +130,11 @@ StepCheck check_step(Device& device,
       const double scale =
           of->form == Form::memory ? op.bytes.in(B) / static_cast<double>(call->shape[0]) : 1;
       step.measured = op.launches * scale * warm_time(*prepared.back());
-      in_order.insert(
-          in_order.end(), static_cast<std::size_t>(std::lround(op.launches)), prepared.back().get());
+      in_order.insert(in_order.end(),
+                      static_cast<std::size_t>(std::lround(op.launches)),
+                      prepared.back().get());
     }
+    if (call && !step.call) step.not_timed = device.problem_of(*of);
     check.operations.push_back(std::move(step));
   }
   if (!in_order.empty()) check.one_stream = device.time_in_order(in_order);

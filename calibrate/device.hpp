@@ -29,7 +29,7 @@ struct DeviceInfo {
   std::string gpu;   // name of a file in scenarios/gpus, without ".json"
   ProfileKind kind = ProfileKind::measured;
   std::int64_t num_sms = 0;
-  bool by_libraries = false;  // runs libraries' kernels, whose tiles follow no plan of ours
+  std::string other_kernels;  // whose it runs, where they are none that follow a plan of ours
   std::string timer, flush;   // how time is taken and how the L2 is emptied
   JsonValue::Object details;  // versions, and of a real device host and date; the unknown is absent
 };
@@ -54,6 +54,8 @@ class PreparedCall {
   // Runs once into outputs poisoned with NaN and reads them back, in the order and shape of the
   // case's reference.
   virtual Arrays outputs() = 0;
+  // The same, but of the outputs only the places of `wanted`, with what is there as their values.
+  virtual Pieces pieces(Pieces wanted) = 0;
   // Of each repeat: the kernel alone, without the launch. A later call goes on from the one before.
   virtual std::vector<Seconds> time(Cache cache, int repeats) = 0;
 };

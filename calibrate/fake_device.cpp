@@ -126,6 +126,22 @@ class FakeCall final : public PreparedCall {
     return all;
   }
 
+  // Only the case knows what is there: `wanted` has to be its samples.
+  Pieces pieces(Pieces wanted) override {
+    Pieces found = of_.experiment->samples(call_, seed_);
+    ENSURE(found.size() == wanted.size());
+    const bool wrong = gpu_.faults.wrong.contains(of_.op),
+               unwritten = gpu_.faults.unwritten.contains(of_.op);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      ENSURE(found[i].output == wanted[i].output && found[i].first == wanted[i].first);
+      // The end of the outputs, as in a whole one.
+      if (i + 1 < found.size()) continue;
+      for (float& value : found[i].values)
+        value = unwritten ? std::numeric_limits<float>::quiet_NaN() : wrong ? 0 : value;
+    }
+    return found;
+  }
+
   std::vector<Seconds> time(Cache cache, int repeats) override {
     if (!was_timed_ && gpu_.calls_timed++ >= gpu_.faults.dies_after)
       throw std::runtime_error("the fake device was lost, as --fake-fault dies asked");

@@ -156,7 +156,7 @@ class Measuring {
     point.evidence.emplace_back(
         "check", JsonValue::object().set("rel_l2", three_digits(verified_.at(planned.of).worst)));
     add_state(state, point);
-    if (!device_.info().by_libraries)
+    if (device_.info().other_kernels.empty())
       if (const auto plan = plan_of(planned, device_.info().num_sms))
         point.evidence.emplace_back("plan", *plan);
     if (!is_possible(point)) return;
@@ -261,12 +261,12 @@ PointRun measuring_run(Device& device, const MeasureOptions& options) {
   run.kind = info.kind;
   run.gpu = info.gpu;
   run.source = "moesim-calibrate measure on " + info.name;
-  if (!info.by_libraries) {
+  if (info.other_kernels.empty()) {
     run.plan = tile_rule_name(TileRule::fewest_waves);
     run.plan_version = kPlanVersion;
   }
   run.details = {{"device", info.name}, {"num_sms", info.num_sms}};
-  if (info.by_libraries) run.details.emplace_back("kernels", "of libraries");
+  if (!info.other_kernels.empty()) run.details.emplace_back("kernels", info.other_kernels);
   run.details.insert(run.details.end(), info.details.begin(), info.details.end());
   JsonValue method = JsonValue::object();
   method.set("timer", info.timer).set("flush", info.flush);

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "calibrate/device.hpp"
 
@@ -14,9 +15,14 @@ struct Verification {
   std::optional<std::string> wrong;  // what was found, where the kernel is wrong
 };
 
-// At all of the case's shapes; ends at the first that is wrong.
+// Those of the case's small shapes that the device's kernel takes: a library may want sizes
+// aligned.
+std::vector<Call> runnable_checks(const Device& device, const Case& of);
+// At all of these; ends at the first that is wrong.
 Verification verify(Device& device, const Case& of, std::uint64_t seed);
 // At one shape, all of its outputs.
 Verification verify_call(Device& device, const Case& of, const Call& call, std::uint64_t seed);
+// At one shape of any size, the case's samples of its outputs.
+Verification verify_samples(Device& device, const Case& of, const Call& call, std::uint64_t seed);
 
 }  // namespace moesim

@@ -25,11 +25,14 @@ const double kDeviation = std::sqrt(8 * 65535.0 / 12);
 
 }  // namespace
 
-std::vector<float> normal_values(std::size_t size, std::uint64_t seed, std::uint64_t operand) {
+std::vector<float> normal_values(std::size_t size,
+                                 std::uint64_t seed,
+                                 std::uint64_t operand,
+                                 std::int64_t first) {
   const std::uint64_t stream = mix(mix(seed) ^ operand);
   std::vector<float> values(size);
   for (std::size_t i = 0; i < size; ++i) {
-    std::uint64_t hash = mix(stream ^ i);
+    std::uint64_t hash = mix(stream ^ (static_cast<std::uint64_t>(first) + i));
     std::uint64_t sum = 0;
     for (int byte = 0; byte < 8; ++byte, hash >>= 8U) sum += hash & 0xffU;
     values[i] = static_cast<float>((static_cast<double>(sum) - kMean) / kDeviation);
@@ -44,8 +47,11 @@ float round_bf16(float value) {
   return std::bit_cast<float>((bits + half) & 0xffff0000U);
 }
 
-std::vector<float> bf16_values(std::size_t size, std::uint64_t seed, std::uint64_t operand) {
-  std::vector<float> values = normal_values(size, seed, operand);
+std::vector<float> bf16_values(std::size_t size,
+                               std::uint64_t seed,
+                               std::uint64_t operand,
+                               std::int64_t first) {
+  std::vector<float> values = normal_values(size, seed, operand, first);
   for (float& v : values) v = round_bf16(v);
   return values;
 }

@@ -1,7 +1,8 @@
 // expert_layout of kernels/permute.hpp, in three kernels. A block looks at 1024 choices, in the
 // order of their tokens:
 //
-//   count     how many of its choices each expert gets:           scratch[expert][block]
+//   count     how many of its choices each expert gets:           scratch[expert][block];
+//             and all rows are marked as nobody's
 //   begin     by one block, a warp an expert: where each expert's rows begin, and each block's
 //   among
 //             them, which replace the counts in `scratch`
@@ -30,6 +31,9 @@ __device__ int local_expert(const ExpertPlaces& p, std::int64_t choice) {
 __global__ void __launch_bounds__(kThreads) count_kernel(const ExpertPlaces p) {
   auto* const counts = reinterpret_cast<std::int32_t*>(dynamic_shared());  // [num_experts]
   for (int e = static_cast<int>(threadIdx.x); e < p.num_experts; e += kThreads) counts[e] = 0;
+  for (std::int64_t row = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; row < p.max_rows;
+       row += std::int64_t{gridDim.x} * kThreads)
+    p.source[row] = -1;
   __syncthreads();
   for (int i = static_cast<int>(threadIdx.x); i < kChoices; i += kThreads) {
     const int expert = local_expert(p, std::int64_t{blockIdx.x} * kChoices + i);
@@ -102,13 +106,8 @@ __global__ void __launch_bounds__(kMostExperts)
     if (thread == 0) p.offsets[0] = 0;
   }
   __syncthreads();
-  for (int e = warp; e < p.num_experts; e += kBeginWarps) {
+  for (int e = warp; e < p.num_experts; e += kBeginWarps)
     begin_blocks(p.scratch + e * num_blocks, num_blocks, begins[e]);
-    for (int row = begins[e] + counts[e] + lane; row < p.offsets[e + 1]; row += 32)
-      p.source[row] = -1;
-  }
-  for (std::int64_t row = p.offsets[p.num_experts] + thread; row < p.max_rows; row += kMostExperts)
-    p.source[row] = -1;
 }
 
 // Turns counts of warps into the rows where each warp's choices begin: [kWarps][num_experts].
@@ -155,8 +154,19 @@ __global__ void __launch_bounds__(kThreads) place_kernel(const ExpertPlaces p) {
   }
 }
 
+// One where there is no choice: rows are marked all the same.
 std::int64_t num_blocks(const ExpertPlaces& p) {
-  return (p.tokens * p.top_k + kChoices - 1) / kChoices;
+  return std::max<std::int64_t>(1, (p.tokens * p.top_k + kChoices - 1) / kChoices);
+}
+
+void refuse_wrong_sizes(const ExpertPlaces& p) {
+  refuse_unless(p.num_experts >= 1 && p.num_experts <= kMostExperts,
+                "expert_layout: a rank has 1 to 1024 experts");
+  refuse_unless(p.alignment >= 1, "expert_layout: alignment is below 1");
+}
+
+std::size_t bytes_of_counts(const ExpertPlaces& p) {
+  return sizeof(std::int32_t) * static_cast<std::size_t>(p.num_experts);
 }
 
 }  // namespace
@@ -168,17 +178,33 @@ std::int64_t expert_layout_rows(const ExpertPlaces& p) {
 
 std::int64_t expert_layout_scratch(const ExpertPlaces& p) { return num_blocks(p) * p.num_experts; }
 
+void expert_count(const ExpertPlaces& p, Stream stream) {
+  refuse_wrong_sizes(p);
+  const std::int64_t blocks = num_blocks(p);
+  launch("expert_count",
+         stream,
+         count_kernel,
+         dim3(static_cast<unsigned>(blocks)),
+         dim3(kThreads),
+         bytes_of_counts(p),
+         p);
+  launch("expert_begin", stream, begin_kernel, dim3(1), dim3(kMostExperts), 0, p, blocks);
+}
+
+void expert_place(const ExpertPlaces& p, Stream stream) {
+  refuse_wrong_sizes(p);
+  launch("expert_place",
+         stream,
+         place_kernel,
+         dim3(static_cast<unsigned>(num_blocks(p))),
+         dim3(kThreads),
+         kWarps * bytes_of_counts(p),
+         p);
+}
+
 void expert_layout(const ExpertPlaces& p, Stream stream) {
-  refuse_unless(p.num_experts >= 1 && p.num_experts <= kMostExperts,
-                "expert_layout: a rank has 1 to 1024 experts");
-  refuse_unless(p.alignment >= 1, "expert_layout: alignment is below 1");
-  const auto blocks = static_cast<unsigned>(num_blocks(p));
-  const std::size_t counts = sizeof(std::int32_t) * static_cast<std::size_t>(p.num_experts);
-  if (blocks > 0)
-    launch("expert_count", stream, count_kernel, dim3(blocks), dim3(kThreads), counts, p);
-  launch("expert_begin", stream, begin_kernel, dim3(1), dim3(kMostExperts), 0, p, num_blocks(p));
-  if (blocks > 0)
-    launch("expert_place", stream, place_kernel, dim3(blocks), dim3(kThreads), kWarps * counts, p);
+  expert_count(p, stream);
+  expert_place(p, stream);
 }
 
 }  // namespace moesim

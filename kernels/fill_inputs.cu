@@ -1,7 +1,7 @@
-#include "kernels/fill_inputs.hpp"
-
 #include <algorithm>
 #include <cmath>
+
+#include "kernels/fill_inputs.hpp"
 
 namespace moesim {
 namespace {
@@ -56,6 +56,13 @@ __global__ void fill_kernel(T* values, std::int64_t size, float spread, NormalHa
     store(values + i, spread * normal_at(hash, i));
 }
 
+__global__ void fill_squares_kernel(Bf16* values, std::int64_t size, NormalHash hash) {
+  for (std::int64_t i = first_index(); i < size; i += index_step()) {
+    const float value = normal_at(hash, i);
+    values[i] = to_bf16(__fmul_rn(value, value));
+  }
+}
+
 // A warp for each 1x128.
 __global__ void fill_rows_kernel(FillScaledRows p, NormalHash hash) {
   const std::int64_t blocks = (p.columns + kFillScaleBlock - 1) / kFillScaleBlock;
@@ -96,8 +103,7 @@ __global__ void fill_blocks_kernel(FillScaledBlocks p, NormalHash hash) {
   for (int i = thread; i < kFillScaleBlock * kFillScaleBlock; i += kFillThreads)
     if (const std::int64_t index = index_of(i); index >= 0)
       amax = fmaxf(amax, fabsf(bf16_at(hash, index)));
-  for (int other = 16; other > 0; other /= 2)
-    amax = fmaxf(amax, __shfl_xor_sync(~0u, amax, other));
+  for (int other = 16; other > 0; other /= 2) amax = fmaxf(amax, __shfl_xor_sync(~0u, amax, other));
   if (thread % 32 == 0) amax_of_warp[thread / 32] = amax;
   __syncthreads();
   for (const float other : amax_of_warp) amax = fmaxf(amax, other);
@@ -135,6 +141,17 @@ void fill_normal(float* values, std::int64_t size, InputStream from, Stream stre
 }
 void fill_normal(Bf16* values, std::int64_t size, InputStream from, Stream stream) {
   fill(values, size, 1, from, stream);
+}
+void fill_squares(Bf16* values, std::int64_t size, InputStream from, Stream stream) {
+  launch("fill_squares",
+         stream,
+         fill_squares_kernel,
+         fill_grid(size),
+         kFillThreads,
+         0,
+         values,
+         size,
+         normal_hash(from));
 }
 void fill_codes(E4m3* codes, std::int64_t size, float spread, InputStream from, Stream stream) {
   fill(codes, size, spread, from, stream);

@@ -21,6 +21,8 @@ struct InputStream {
 
 void fill_normal(float* values, std::int64_t size, InputStream from, Stream stream);
 void fill_normal(Bf16* values, std::int64_t size, InputStream from, Stream stream);
+// Squares of normal values, rounded to BF16: what a second moment may be.
+void fill_squares(Bf16* values, std::int64_t size, InputStream from, Stream stream);
 // `spread` times a normal value, rounded to E4M3.
 void fill_codes(E4m3* codes, std::int64_t size, float spread, InputStream from, Stream stream);
 

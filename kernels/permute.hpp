@@ -31,7 +31,11 @@ struct ExpertPlaces {
 // The most rows that a layout can have.
 std::int64_t expert_layout_rows(const ExpertPlaces& p);
 std::int64_t expert_layout_scratch(const ExpertPlaces& p);  // in elements; pointers are not read
-void expert_layout(const ExpertPlaces& p, Stream stream);
+void expert_layout(const ExpertPlaces& p, Stream stream);   // the following two
+// Writes counts and offsets, and sets all of `source` to -1.
+void expert_count(const ExpertPlaces& p, Stream stream);
+// Writes the rows' sources and the choices' positions; reads what expert_count left in `scratch`.
+void expert_place(const ExpertPlaces& p, Stream stream);
 
 struct Permute {
   const void* from;            // [tokens, row_bytes]

@@ -74,15 +74,17 @@ Seconds CostModel::ideal_time(const Op& op) const {
 const GemmModel* CostModel::gemm_model(Kernel kernel) const {
   const auto& own = profile_.gemm[static_cast<std::size_t>(kernel)];
   if (own) return &*own;
-  const auto& dense = profile_.gemm[static_cast<std::size_t>(Kernel::gemm_fp8)];
-  return kernel == Kernel::grouped_gemm_fp8 && dense ? &*dense : nullptr;
+  const auto& other = profile_.gemm[static_cast<std::size_t>(stand_in(kernel))];
+  return other ? &*other : nullptr;
 }
 
 Cost CostModel::cost(const Op& op, const SmShare& share) const {
   auto index = static_cast<std::size_t>(op.kernel);
+  const auto other = static_cast<std::size_t>(stand_in(op.kernel));
+  if (!profile_.memory[index] && profile_.memory[other]) index = other;
   Estimate estimate;
   if (const GemmModel* gemm = gemm_model(op.kernel)) {
-    if (!profile_.gemm[index]) index = static_cast<std::size_t>(Kernel::gemm_fp8);
+    if (!profile_.gemm[index]) index = static_cast<std::size_t>(stand_in(op.kernel));
     estimate = gemm_estimate(op, static_cast<Kernel>(index), *gemm, share);
     if (share.beside_communication && is_slowed_by_communication(op.kernel))
       estimate.time = profile_.gemm_slowdown.at(gpu_.num_sms - share.compute_sms) * estimate.time;

@@ -37,6 +37,8 @@ enum class Kernel : std::uint8_t {
   copy,
   broadcast_copy,
   swiglu,
+  swiglu_backward,  // costed as swiglu where a profile has no own
+  adam,             // of optimizer steps; costed as elementwise where a profile has no own
   attention_backward_edges,
   permute,
   unpermute,
@@ -70,6 +72,8 @@ inline constexpr std::array<std::string_view, kNumKernels> kKernelNames = {
     "copy",
     "broadcast_copy",
     "swiglu",
+    "swiglu_backward",
+    "adam",
     "attention_backward_edges",
     "permute",
     "unpermute",
@@ -77,6 +81,16 @@ inline constexpr std::array<std::string_view, kNumKernels> kKernelNames = {
     "expert_map",
     "gate_gather",
     "small"};
+
+// What a kernel is costed as where a profile does not know it; itself: nothing is like it.
+constexpr Kernel stand_in(Kernel kernel) {
+  switch (kernel) {
+    case Kernel::grouped_gemm_fp8: return Kernel::gemm_fp8;
+    case Kernel::swiglu_backward: return Kernel::swiglu;
+    case Kernel::adam: return Kernel::elementwise;
+    default: return kernel;
+  }
+}
 
 // What the hardware did with the time; the rows of the report's second breakdown. Each rank's
 // seconds over all of these sum to the step.

@@ -39,10 +39,9 @@ void slow_down(double& efficiency, double factor) {
 }  // namespace
 
 Kernel judged_as(const Profile& profile, Kernel kernel) {
-  const auto has = [&](Kernel k) { return profile.gemm[static_cast<std::size_t>(k)].has_value(); };
-  return kernel == Kernel::grouped_gemm_fp8 && !has(kernel) && has(Kernel::gemm_fp8)
-             ? Kernel::gemm_fp8
-             : kernel;
+  const Kernel other = stand_in(kernel);
+  const auto has = [&](Kernel k) { return has_model(profile, static_cast<std::size_t>(k)); };
+  return !has(kernel) && has(other) ? other : kernel;
 }
 
 std::vector<ErrorSource> error_sources(const Profile& profile) {

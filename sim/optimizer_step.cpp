@@ -25,10 +25,10 @@ std::vector<OptimizerTimes> optimizer_times(const Scenario& scenario,
   const auto stages = stage_layers(plan, scenario.model);
   const PipelineLayout layout = plan.layout();
   const SmShare all_sms{cluster.gpu.num_sms, false};
-  auto stream = [&](double bytes) {
+  auto stream = [&](double bytes, Kernel kernel = Kernel::elementwise) {
     Op op;
     op.name = "optimizer";
-    op.kernel = Kernel::elementwise;
+    op.kernel = kernel;
     op.category = Category::optimizer;
     op.pass = Pass::weight_grad;
     op.bytes = bytes * B;
@@ -54,8 +54,9 @@ std::vector<OptimizerTimes> optimizer_times(const Scenario& scenario,
     t.gradient_norm = stream(plan.gradient_bytes * updated) + 2 * rounds * cluster.nic_latency;
     // Adam: gradient read, master weights and both moments read and written, BF16 weights written;
     // then gradients are zeroed and, for FP8, every weight kept is quantised again.
-    t.update = stream(updated * (plan.gradient_bytes + 8 + 4 * plan.moment_bytes + 2)) +
-               stream(plan.gradient_bytes * (plan.zero_stage >= 2 ? shard : local));
+    t.update =
+        stream(updated * (plan.gradient_bytes + 8 + 4 * plan.moment_bytes + 2), Kernel::adam) +
+        stream(plan.gradient_bytes * (plan.zero_stage >= 2 ? shard : local));
     if (is_fp8(plan.recipe)) t.update += stream(3 * (plan.zero_stage == 3 ? shard : local));
     times.push_back(t);
   }

@@ -79,8 +79,35 @@ Arrays outputs(const Call& call, const Arrays& in) {
   return {to_array("d_q", d.q), to_array("d_k", d.k), to_array("d_v", d.v)};
 }
 
+// A query's gradient depends on it and what it sees alone. Keys are seen by many queries, but the
+// last one only by the last.
+Pieces samples(const Call& call, std::uint64_t seed) {
+  const AttentionSizes a = attention_sizes(call.shape);
+  Pieces pieces;
+  for (const SampledQuery& query : sampled_queries(a)) {
+    Arrays in = inputs_of_query(a, query, seed);
+    const std::size_t at_out = attention_row(a, query.request, query.i, a.seq, query.head, a.v);
+    in.push_back(
+        {"d_out",
+         Element::bf16,
+         bf16_values(static_cast<std::size_t>(a.v), seed, 3, static_cast<std::int64_t>(at_out))});
+    const Arrays d = outputs(call_of_query(a, query), in);
+    const auto row_at = [&](std::int64_t row, std::int64_t rows, std::int64_t width) {
+      return static_cast<std::int64_t>(
+          attention_row(a, query.request, row, rows, query.head, width));
+    };
+    pieces.push_back({0, row_at(query.i, a.seq, a.qk), d[0].values});
+    if (query.i != a.seq - 1) continue;
+    pieces.push_back(
+        {1, row_at(a.keys() - 1, a.keys(), a.qk), {d[1].values.end() - a.qk, d[1].values.end()}});
+    pieces.push_back(
+        {2, row_at(a.keys() - 1, a.keys(), a.v), {d[2].values.end() - a.v, d[2].values.end()}});
+  }
+  return pieces;
+}
+
 // BF16 probabilities and score gradients inside the kernel cost more than its result's rounding.
-constexpr Experiment kExperiment = {grid, attention_checks, inputs, outputs, 1e-2};
+constexpr Experiment kExperiment = {grid, attention_checks, inputs, outputs, 1e-2, samples};
 
 }  // namespace
 

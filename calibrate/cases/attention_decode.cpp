@@ -93,7 +93,27 @@ Arrays outputs(const Call& call, const Arrays& in) {
   return {{"out", Element::bf16, std::move(out)}, {"lse", Element::fp32, std::move(lse)}};
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 5e-3};
+// Two heads of two query tokens: the cache of a long request takes seconds to make.
+Pieces samples(const Call& call, std::uint64_t seed) {
+  const std::int64_t kv = call.shape[1], queries = call.shape[2], heads = call.shape[3],
+                     rows = call.shape[0] * queries * heads;
+  Pieces pieces;
+  for (const std::int64_t row : {std::int64_t{0}, rows - 1}) {
+    const std::int64_t request = row / (queries * heads), query = row / heads % queries,
+                       keys = kv - (queries - 1) + query;
+    const Arrays in = {
+        {"q", Element::bf16, bf16_values(kLatent, seed, 0, row * kLatent)},
+        {"cache",
+         Element::bf16,
+         bf16_values(static_cast<std::size_t>(keys * kLatent), seed, 1, request * kv * kLatent)}};
+    Arrays out = outputs({{1, keys, 1, 1}, {}, 0, false}, in);
+    pieces.push_back({0, row * kValue, std::move(out[0].values)});
+    pieces.push_back({1, row, std::move(out[1].values)});
+  }
+  return pieces;
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 5e-3, samples};
 
 }  // namespace
 

@@ -42,7 +42,18 @@ Arrays outputs(const Call& call, const Arrays& in) {
   return {{"out", Element::bf16, std::move(out)}};
 }
 
-constexpr Experiment kExperiment = {grid, attention_checks, inputs, outputs, 5e-3};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  const AttentionSizes a = attention_sizes(call.shape);
+  Pieces pieces;
+  for (const SampledQuery& query : sampled_queries(a)) {
+    Arrays out = outputs(call_of_query(a, query), inputs_of_query(a, query, seed));
+    const std::size_t at = attention_row(a, query.request, query.i, a.seq, query.head, a.v);
+    pieces.push_back({0, static_cast<std::int64_t>(at), std::move(out[0].values)});
+  }
+  return pieces;
+}
+
+constexpr Experiment kExperiment = {grid, attention_checks, inputs, outputs, 5e-3, samples};
 
 }  // namespace
 

@@ -55,6 +55,33 @@ std::vector<double> attention_weights(const AttentionSizes& a,
   return weights;
 }
 
+std::vector<SampledQuery> sampled_queries(const AttentionSizes& a) {
+  return {{0, 0, 0}, {a.batch / 2, a.heads / 3, a.seq / 2}, {a.batch - 1, a.heads - 1, a.seq - 1}};
+}
+
+Call call_of_query(const AttentionSizes& a, const SampledQuery& query) {
+  return {{1, 1, a.prefix + query.i, 1, a.qk, a.v}, {}, 0, false};
+}
+
+Arrays inputs_of_query(const AttentionSizes& a, const SampledQuery& query, std::uint64_t seed) {
+  const auto rows = [&](std::string_view name, std::int64_t count, std::int64_t width, int which) {
+    Array array{name, Element::bf16, {}};
+    for (std::int64_t j = 0; j < count; ++j) {
+      const std::size_t at =
+          which == 0 ? attention_row(a, query.request, query.i, a.seq, query.head, width)
+                     : attention_row(a, query.request, j, a.keys(), query.head, width);
+      const std::vector<float> row = bf16_values(static_cast<std::size_t>(width),
+                                                 seed,
+                                                 static_cast<std::uint64_t>(which),
+                                                 static_cast<std::int64_t>(at));
+      array.values.insert(array.values.end(), row.begin(), row.end());
+    }
+    return array;
+  };
+  const std::int64_t keys = a.prefix + query.i + 1;
+  return {rows("q", 1, a.qk, 0), rows("k", keys, a.qk, 1), rows("v", keys, a.v, 2)};
+}
+
 std::vector<GridCall> attention_grid(std::int64_t most_tokens) {
   constexpr std::int64_t kHeads = 128, kQk = 192, kV = 128;
   Grid grid;

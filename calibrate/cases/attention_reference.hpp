@@ -34,6 +34,15 @@ std::vector<double> attention_weights(const AttentionSizes& a,
                                       std::int64_t i,
                                       std::int64_t head);
 
+// One query of one head with the keys that it sees, taken out of a call: a call of its own, whose
+// last key is the query's own.
+struct SampledQuery {
+  std::int64_t request, head, i;
+};
+std::vector<SampledQuery> sampled_queries(const AttentionSizes& a);
+Call call_of_query(const AttentionSizes& a, const SampledQuery& query);
+Arrays inputs_of_query(const AttentionSizes& a, const SampledQuery& query, std::uint64_t seed);
+
 // Prefill of b requests of s tokens, with and without a prefix of the same length: {b, s, prefix}
 // for DeepSeek-V3's heads, at most `most_tokens`.
 std::vector<GridCall> attention_grid(std::int64_t most_tokens);

@@ -14,7 +14,9 @@ std::vector<Call> checks() { return {bytes_call(kRowBytes), bytes_call(5 * kRowB
 
 // x[rows, 7168]
 Arrays inputs(const Call& call, std::uint64_t seed) {
-  return {{"x", Element::bf16, bf16_values(rows_of(call, kRowBytes) * kWidth, seed, 0)}};
+  return {{"x",
+           Element::bf16,
+           bf16_values(rows_of(call, kRowBytes) * kWidth, seed, 0, call.first_row * kWidth)}};
 }
 
 Arrays outputs(const Call& call, const Arrays& in) {
@@ -24,7 +26,11 @@ Arrays outputs(const Call& call, const Arrays& in) {
           {"scales", Element::fp32, std::move(scaled.scales)}};
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 0};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  return row_samples({inputs, outputs, kRowBytes}, call, seed);
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 0, samples};
 
 }  // namespace
 

@@ -17,7 +17,9 @@ std::vector<Call> checks() { return {bytes_call(kStripBytes), bytes_call(2 * kSt
 // x[tokens, 1536]
 Arrays inputs(const Call& call, std::uint64_t seed) {
   const std::size_t tokens = rows_of(call, kStripBytes) * kScaleBlock;
-  return {{"x", Element::bf16, bf16_values(tokens * kWidth, seed, 0)}};
+  return {{"x",
+           Element::bf16,
+           bf16_values(tokens * kWidth, seed, 0, call.first_row * kScaleBlock * kWidth)}};
 }
 
 // codes[1536, tokens], scales[1536, tokens / 128]
@@ -28,7 +30,11 @@ Arrays outputs(const Call& call, const Arrays& in) {
           {"scales", Element::fp32, std::move(scaled.scales)}};
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 0};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  return column_samples({inputs, outputs, kStripBytes}, call, seed);
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 0, samples};
 
 }  // namespace
 

@@ -13,8 +13,9 @@ std::vector<Call> checks() { return {bytes_call(kRowBytes), bytes_call(3 * kRowB
 
 Arrays inputs(const Call& call, std::uint64_t seed) {
   const std::size_t size = rows_of(call, kRowBytes) * kWidth;
-  return {{"a", Element::bf16, bf16_values(size, seed, 0)},
-          {"b", Element::bf16, bf16_values(size, seed, 1)}};
+  const std::int64_t first = call.first_row * kWidth;
+  return {{"a", Element::bf16, bf16_values(size, seed, 0, first)},
+          {"b", Element::bf16, bf16_values(size, seed, 1, first)}};
 }
 
 Arrays outputs(const Call& /*call*/, const Arrays& in) {
@@ -23,7 +24,11 @@ Arrays outputs(const Call& /*call*/, const Arrays& in) {
   return {{"sum", Element::bf16, std::move(sum)}};
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 5e-3};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  return row_samples({inputs, outputs, kRowBytes}, call, seed);
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 5e-3, samples};
 
 }  // namespace
 

@@ -51,7 +51,25 @@ Arrays outputs(const Call& call, const Arrays& in) {
   return {{"out", Element::bf16, std::move(out)}};
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 1e-2};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  const std::int64_t k = call.shape[2];
+  SampledProduct p{call.shape[0], call.shape[1], k, 1, {}, {}, {}, {}};
+  const auto rows = [=](std::string_view name, std::int64_t first, std::int64_t count, int which) {
+    return Arrays{{name,
+                   Element::bf16,
+                   bf16_values(static_cast<std::size_t>(count * k),
+                               seed,
+                               static_cast<std::uint64_t>(which),
+                               first * k)}};
+  };
+  p.a = [=](std::int64_t row) { return rows("a", row, 1, 0); };
+  p.b = [=](std::int64_t /*row*/, std::int64_t first, std::int64_t columns) {
+    return rows("b", first, columns, 1);
+  };
+  return product_samples(p);
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 1e-2, samples};
 
 }  // namespace
 

@@ -54,8 +54,8 @@ std::vector<Call> checks() {
 
 // a[m, k], b[n, k]
 Arrays inputs(const Call& call, std::uint64_t seed) {
-  Arrays all = scaled_operand("a", "a_scale", call.shape[0], call.shape[2], false, seed, 0);
-  for (Array& b : scaled_operand("b", "b_scale", call.shape[1], call.shape[2], true, seed, 1))
+  Arrays all = scaled_operand("a", "a_scale", {call.shape[0], call.shape[2]}, false, seed, 0);
+  for (Array& b : scaled_operand("b", "b_scale", {call.shape[1], call.shape[2]}, true, seed, 1))
     all.push_back(std::move(b));
   return all;
 }
@@ -72,7 +72,19 @@ Arrays outputs(const Call& call, const Arrays& in) {
   return {{"out", Element::bf16, std::move(out)}};
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 1e-2};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  const std::int64_t k = call.shape[2];
+  SampledProduct p{call.shape[0], call.shape[1], k, kScaleBlock, {}, {}, {}, {}};
+  p.a = [=](std::int64_t row) {
+    return scaled_operand("a", "a_scale", {1, k, row}, false, seed, 0);
+  };
+  p.b = [=](std::int64_t /*row*/, std::int64_t first, std::int64_t columns) {
+    return scaled_operand("b", "b_scale", {columns, k, first}, true, seed, 1);
+  };
+  return product_samples(p);
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 1e-2, samples};
 
 }  // namespace
 

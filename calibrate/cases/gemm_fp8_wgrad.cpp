@@ -34,8 +34,9 @@ std::vector<Call> checks() {
 // a[m, k], b[n, k], and c[m, n] that the product is added to
 Arrays inputs(const Call& call, std::uint64_t seed) {
   const std::int64_t m = call.shape[0], n = call.shape[1], k = call.shape[2];
-  Arrays all = scaled_operand("a", "a_scale", m, k, false, seed, 0);
-  for (Array& b : scaled_operand("b", "b_scale", n, k, false, seed, 1)) all.push_back(std::move(b));
+  Arrays all = scaled_operand("a", "a_scale", {m, k}, false, seed, 0);
+  for (Array& b : scaled_operand("b", "b_scale", {n, k}, false, seed, 1))
+    all.push_back(std::move(b));
   all.push_back({"c", Element::fp32, normal_values(static_cast<std::size_t>(m * n), seed, 2)});
   return all;
 }
@@ -51,7 +52,22 @@ Arrays outputs(const Call& call, const Arrays& in) {
   return {{"c", Element::fp32, std::move(c)}};
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 1e-3};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  const std::int64_t n = call.shape[1], k = call.shape[2];
+  SampledProduct p{call.shape[0], n, k, 1, {}, {}, {}, {}};
+  p.a = [=](std::int64_t row) {
+    return scaled_operand("a", "a_scale", {1, k, row}, false, seed, 0);
+  };
+  p.b = [=](std::int64_t /*row*/, std::int64_t first, std::int64_t columns) {
+    return scaled_operand("b", "b_scale", {columns, k, first}, false, seed, 1);
+  };
+  p.c = [=](std::int64_t row, std::int64_t first, std::int64_t columns) {
+    return normal_values(static_cast<std::size_t>(columns), seed, 2, row * n + first);
+  };
+  return product_samples(p);
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 1e-3, samples};
 
 }  // namespace
 

@@ -1,7 +1,10 @@
 #include "calibrate/cases/gemm_reference.hpp"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
+#include "calibrate/cases/cases.hpp"
 #include "calibrate/reference_fp8.hpp"
 
 namespace moesim {
@@ -10,13 +13,14 @@ std::int64_t scale_columns(std::int64_t k) { return (k + kScaleBlock - 1) / kSca
 
 Arrays scaled_operand(std::string_view name,
                       std::string_view scale_name,
-                      std::int64_t rows,
-                      std::int64_t k,
+                      const OperandRows& of,
                       bool weights,
                       std::uint64_t seed,
                       std::uint64_t operand) {
-  const std::vector<float> values = bf16_values(static_cast<std::size_t>(rows * k), seed, operand);
-  Scaled scaled = weights ? quantise_blocks(values, rows, k) : quantise_rows(values, rows, k);
+  const std::vector<float> values =
+      bf16_values(static_cast<std::size_t>(of.rows * of.k), seed, operand, of.first * of.k);
+  Scaled scaled =
+      weights ? quantise_blocks(values, of.rows, of.k) : quantise_rows(values, of.rows, of.k);
   return {{name, Element::e4m3, std::move(scaled.codes)},
           {scale_name, Element::fp32, std::move(scaled.scales)}};
 }
@@ -39,6 +43,35 @@ void add_product(
       }
       out[i * n + j] += static_cast<float>(sum);
     }
+}
+
+namespace {
+
+Factor factor(const Arrays& of, std::int64_t rows_per_scale) {
+  return {of[0].values.data(), of.size() > 1 ? of[1].values.data() : nullptr, rows_per_scale};
+}
+
+}  // namespace
+
+Pieces product_samples(const SampledProduct& p) {
+  Pieces pieces;
+  // b is made once for all rows of a group: it is the most work.
+  const std::set<std::int64_t> strips = {0, (p.n - 1) / kScaleBlock * kScaleBlock};
+  for (const std::int64_t first : strips) {
+    const std::int64_t columns = std::min(kScaleBlock, p.n - first);
+    std::map<std::int64_t, Arrays> of_group;
+    for (const std::int64_t row : sampled_rows(p.m)) {
+      const std::int64_t group = p.group ? p.group(row) : 0;
+      if (!of_group.contains(group)) of_group[group] = p.b(row, first, columns);
+      std::vector<float> out =
+          p.c ? p.c(row, first, columns) : std::vector<float>(static_cast<std::size_t>(columns));
+      const Arrays a = p.a(row);
+      add_product(
+          factor(a, 1), factor(of_group[group], p.rows_per_scale), 1, columns, p.k, out.data());
+      pieces.push_back({0, row * p.n + first, std::move(out)});
+    }
+  }
+  return pieces;
 }
 
 }  // namespace moesim

@@ -87,11 +87,11 @@ std::vector<Call> checks() {
 Arrays inputs(const Call& call, std::uint64_t seed) {
   const std::int64_t groups = call.shape[0], m = call.shape[1], n = call.shape[2],
                      k = call.shape[3];
-  Arrays all = scaled_operand("a", "a_scale", m, k, false, seed, 0);
+  Arrays all = scaled_operand("a", "a_scale", {m, k}, false, seed, 0);
   Array b{"b", Element::e4m3, {}}, b_scale{"b_scale", Element::fp32, {}};
   for (std::int64_t g = 0; g < groups; ++g) {
     const auto operand = static_cast<std::uint64_t>(g + 1);
-    const Arrays one = scaled_operand("b", "b_scale", n, k, true, seed, operand);
+    const Arrays one = scaled_operand("b", "b_scale", {n, k}, true, seed, operand);
     b.values.insert(b.values.end(), one[0].values.begin(), one[0].values.end());
     b_scale.values.insert(b_scale.values.end(), one[1].values.begin(), one[1].values.end());
   }
@@ -120,7 +120,26 @@ Arrays outputs(const Call& call, const Arrays& in) {
   return {{"out", Element::bf16, std::move(out)}};
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 1e-2};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  const std::int64_t k = call.shape[3];
+  SampledProduct p{call.shape[1], call.shape[2], k, kScaleBlock, {}, {}, {}, {}};
+  p.group = [rows = rows_per_group(call)](std::int64_t row) {
+    std::int64_t group = 0;
+    for (std::int64_t end = rows[0]; row >= end; end += rows[static_cast<std::size_t>(group)])
+      ++group;
+    return group;
+  };
+  p.a = [=](std::int64_t row) {
+    return scaled_operand("a", "a_scale", {1, k, row}, false, seed, 0);
+  };
+  p.b = [=, group = p.group](std::int64_t row, std::int64_t first, std::int64_t columns) {
+    const auto operand = static_cast<std::uint64_t>(group(row) + 1);
+    return scaled_operand("b", "b_scale", {columns, k, first}, true, seed, operand);
+  };
+  return product_samples(p);
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 1e-2, samples};
 
 }  // namespace
 

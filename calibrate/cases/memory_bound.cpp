@@ -41,17 +41,11 @@ Case fixed(std::string_view op) { return {op, {}, Form::fixed, Peak::none, false
 
 }  // namespace
 
-const Case kCastBackCase = moving_case("cast_back"),
-           kRecastTransposeCase = moving_case("recast_transpose"),
-           kCastE5m6Case = moving_case("cast_e5m6"),
+const Case kCastE5m6Case = moving_case("cast_e5m6"),
            kCastBackE5m6Case = moving_case("cast_back_e5m6"),
            kScaleTransposeCase = fixed("scale_transpose"),
            kScaleCopyCase = moving_case("scale_copy"),
-           kRmsnormBackwardCase = moving_case("rmsnorm_backward"), kCopyCase = moving_case("copy"),
-           kBroadcastCopyCase = moving_case("broadcast_copy"),
            kAttentionBackwardEdgesCase = moving_case("attention_backward_edges"),
-           kExpertCountCase = moving_case("expert_count"),
-           kExpertMapCase = moving_case("expert_map"), kGateGatherCase = moving_case("gate_gather"),
            kSmallCase = fixed("small");
 
 }  // namespace moesim

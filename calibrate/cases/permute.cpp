@@ -39,7 +39,20 @@ Arrays outputs(const Call& /*call*/, const Arrays& in) {
   return out;
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 0};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  const auto rows = static_cast<std::int64_t>(rows_of(call, kTokenBytes)) * kCopies;
+  const std::vector<std::int64_t> order = permutation(static_cast<std::size_t>(rows), seed);
+  Pieces pieces;
+  for (const std::int64_t row : sampled_rows(rows)) {
+    const std::int64_t token = order[static_cast<std::size_t>(row)] / kCopies;
+    Scaled one = quantise_rows(bf16_values(kWidth, seed, 0, token * kWidth), 1, kWidth);
+    pieces.push_back({0, row * kWidth, std::move(one.codes)});
+    pieces.push_back({1, row * kScales, std::move(one.scales)});
+  }
+  return pieces;
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 0, samples};
 
 }  // namespace
 

@@ -18,8 +18,9 @@ std::vector<Call> checks() { return {bytes_call(kRowBytes), bytes_call(5 * kRowB
 // x[rows, 7168], residual[rows, 7168], weight[7168]
 Arrays inputs(const Call& call, std::uint64_t seed) {
   const std::size_t size = rows_of(call, kRowBytes) * kWidth;
-  return {{"x", Element::bf16, bf16_values(size, seed, 0)},
-          {"residual", Element::bf16, bf16_values(size, seed, 1)},
+  const std::int64_t first = call.first_row * kWidth;
+  return {{"x", Element::bf16, bf16_values(size, seed, 0, first)},
+          {"residual", Element::bf16, bf16_values(size, seed, 1, first)},
           {"weight", Element::bf16, bf16_values(kWidth, seed, 2)}};
 }
 
@@ -39,7 +40,11 @@ Arrays outputs(const Call& call, const Arrays& in) {
           {"residual", Element::bf16, std::move(sums)}};
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 5e-3};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  return row_samples({inputs, outputs, kRowBytes}, call, seed);
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 5e-3, samples};
 
 }  // namespace
 

@@ -19,7 +19,9 @@ std::vector<Call> checks() { return {bytes_call(kRowBytes), bytes_call(9 * kRowB
 
 // x[rows, 128, 192], of which the last 64 channels turn
 Arrays inputs(const Call& call, std::uint64_t seed) {
-  return {{"x", Element::bf16, bf16_values(rows_of(call, kRowBytes) * kHeads * kHeadDim, seed, 0)}};
+  constexpr std::int64_t kRow = kHeads * kHeadDim;
+  const std::size_t size = rows_of(call, kRowBytes) * kRow;
+  return {{"x", Element::bf16, bf16_values(size, seed, 0, call.first_row * kRow)}};
 }
 
 Arrays outputs(const Call& call, const Arrays& in) {
@@ -28,7 +30,7 @@ Arrays outputs(const Call& call, const Arrays& in) {
     for (std::size_t head = 0; head < kHeads; ++head)
       for (std::size_t i = 0; i < kRotated; i += 2) {
         const double angle =
-            static_cast<double>(row) *
+            (static_cast<double>(call.first_row) + static_cast<double>(row)) *
             std::pow(kBase, -static_cast<double>(i) / static_cast<double>(kRotated));
         float* const pair = x.data() + (row * kHeads + head) * kHeadDim + (kHeadDim - kRotated) + i;
         const double a = pair[0], b = pair[1], c = std::cos(angle), d = std::sin(angle);
@@ -38,7 +40,11 @@ Arrays outputs(const Call& call, const Arrays& in) {
   return {{"x", Element::bf16, std::move(x)}};
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 5e-3};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  return row_samples({inputs, outputs, kRowBytes}, call, seed);
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 5e-3, samples};
 
 }  // namespace
 

@@ -18,7 +18,9 @@ std::vector<Call> checks() { return {bytes_call(kRowBytes), bytes_call(33 * kRow
 // gate_up[rows, 4096], gate first
 Arrays inputs(const Call& call, std::uint64_t seed) {
   const std::size_t rows = rows_of(call, kRowBytes);
-  return {{"gate_up", Element::bf16, bf16_values(rows * 2 * kWidth, seed, 0)}};
+  return {{"gate_up",
+           Element::bf16,
+           bf16_values(rows * 2 * kWidth, seed, 0, call.first_row * 2 * kWidth)}};
 }
 
 Arrays outputs(const Call& call, const Arrays& in) {
@@ -36,7 +38,11 @@ Arrays outputs(const Call& call, const Arrays& in) {
 }
 
 // The GPU's exponential differs in the last digits, which moves a few codes by a step.
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 5e-3};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  return row_samples({inputs, outputs, kRowBytes}, call, seed);
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 5e-3, samples};
 
 }  // namespace
 

@@ -32,7 +32,25 @@ Arrays outputs(const Call& call, const Arrays& in) {
   return {{"out", Element::bf16, std::move(out)}};
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 5e-3};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  const auto tokens = static_cast<std::int64_t>(rows_of(call, kTokenBytes));
+  const std::vector<std::int64_t> order =
+      permutation(static_cast<std::size_t>(tokens * kCopies), seed);
+  Pieces pieces;
+  for (const std::int64_t token : sampled_rows(tokens)) {
+    std::vector<float> sum(kWidth);
+    for (std::int64_t i = token * kCopies; i < (token + 1) * kCopies; ++i) {
+      const std::vector<float> row =
+          bf16_values(kWidth, seed, 0, order[static_cast<std::size_t>(i)] * kWidth);
+      const float weight = normal_values(1, seed, 1, i)[0];
+      for (std::size_t c = 0; c < row.size(); ++c) sum[c] += weight * row[c];
+    }
+    pieces.push_back({0, token * kWidth, std::move(sum)});
+  }
+  return pieces;
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 5e-3, samples};
 
 }  // namespace
 

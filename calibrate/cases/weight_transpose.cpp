@@ -14,7 +14,8 @@ std::vector<GridCall> grid(std::int64_t num_sms) { return bytes_grid(kRowBytes, 
 std::vector<Call> checks() { return {bytes_call(64 * kRowBytes), bytes_call(129 * kRowBytes)}; }
 
 Arrays inputs(const Call& call, std::uint64_t seed) {
-  std::vector<float> codes = normal_values(rows_of(call, kRowBytes) * kWidth, seed, 0);
+  std::vector<float> codes =
+      normal_values(rows_of(call, kRowBytes) * kWidth, seed, 0, call.first_row * kWidth);
   constexpr float kSpread = 100;  // codes of amax-scaled normal values use most of 448
   for (float& c : codes) c = round_e4m3(kSpread * c);
   return {{"codes", Element::e4m3, std::move(codes)}};
@@ -25,7 +26,11 @@ Arrays outputs(const Call& call, const Arrays& in) {
   return {{"codes", Element::e4m3, transposed(in[0].values, rows, kWidth)}};
 }
 
-constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 0};
+Pieces samples(const Call& call, std::uint64_t seed) {
+  return column_samples({inputs, outputs, kRowBytes}, call, seed);
+}
+
+constexpr Experiment kExperiment = {grid, checks, inputs, outputs, 0, samples};
 
 }  // namespace
 

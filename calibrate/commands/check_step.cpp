@@ -13,7 +13,7 @@ namespace {
 
 struct CheckStepOptions {
   DeviceOptions device;
-  std::string profile;
+  std::string profile, half = "both";
 };
 
 int run_check_step(const CheckStepOptions& options) {
@@ -21,7 +21,13 @@ int run_check_step(const CheckStepOptions& options) {
   const ModelSpec model =  // whose layer the trace is of
       read_model_spec(data_folder() / "models" / "deepseek-v3.json");
   const CostModel costs(read_profile_file(options.profile), opened.gpu);
-  print(check_step_text(check_step(*opened.device, model, costs, options.device.seed)));
+  const auto check = [&](StepHalf half, const char* title) {
+    print("## " + std::string(title) + "\n\n" +
+          check_step_text(check_step(*opened.device, model, costs, options.device.seed, half)));
+  };
+  if (options.half != "backward") check(StepHalf::forward, "Forward");
+  if (options.half == "both") print("\n");
+  if (options.half != "forward") check(StepHalf::backward, "Backward");
   return kDone;
 }
 
@@ -30,10 +36,13 @@ int run_check_step(const CheckStepOptions& options) {
 void add_check_step_command(CLI::App& app, CalibrateContext& context) {
   auto options = std::make_shared<CheckStepOptions>();
   CLI::App* command = app.add_subcommand(
-      "check-step", "Compare a MoE layer's forward on a device with what a profile predicts");
+      "check-step", "Compare a MoE layer on a device with what a profile predicts");
   add_device_options(*command, options->device);
   command->add_option("--profile", options->profile, "That the prediction is made from")
       ->required();
+  command->add_option("--half", options->half, "forward, backward or both")
+      ->check(CLI::IsMember({"forward", "backward", "both"}))
+      ->capture_default_str();
   command->footer(
       "Example: moesim-calibrate check-step --device=fake --profile scenarios/profiles/"
       "h100-published.json");

@@ -32,9 +32,12 @@ GpuSpec read_gpu(const std::string& name) {
   return read_gpu_spec(read_json_file(gpu_folder() / (name + ".json")));
 }
 
-OpenedDevice open_cuda([[maybe_unused]] bool by_libraries) {
+OpenedDevice open_cuda([[maybe_unused]] const std::string& routes) {
 #if defined(MOE_CUDA)
-  std::unique_ptr<Device> device = make_cuda_device(gpu_names(), by_libraries);
+  std::unique_ptr<Device> device = make_cuda_device(gpu_names(),
+                                                    routes == "library" ? Routes::library
+                                                    : routes == "naive" ? Routes::naive
+                                                                        : Routes::own);
   GpuSpec gpu = read_gpu(device->info().gpu);
   return {std::move(gpu), std::move(device)};
 #else
@@ -52,8 +55,8 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
       .add_option("--routes",
                   options.routes,
                   "own: our kernels, and libraries' where we have none; library: libraries' alone, "
-                  "to compare ours with")
-      ->check(CLI::IsMember({"own", "library"}))
+                  "to compare ours with; naive: plain versions of ours")
+      ->check(CLI::IsMember({"own", "library", "naive"}))
       ->capture_default_str();
   command.add_option("--seed", options.seed, "Of the inputs, and of the fake device's noise")
       ->capture_default_str();
@@ -70,10 +73,11 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
 }
 
 OpenedDevice open_device(const DeviceOptions& options) {
-  const bool by_libraries = options.routes == "library";
-  if (options.device == "cuda") return open_cuda(by_libraries);
-  if (by_libraries)
-    throw InputError("--routes", "is \"library\", which the fake device has none of; expected own");
+  if (options.device == "cuda") return open_cuda(options.routes);
+  if (options.routes != "own")
+    throw InputError(
+        "--routes",
+        "is " + in_quotes(options.routes) + ", which the fake device has none of; expected own");
   GpuSpec gpu = read_gpu(options.gpu);
   auto device =
       make_fake_device(options.gpu, gpu, {options.fake_noise, options.seed, options.fake_faults});

@@ -1,14 +1,17 @@
-// Backward of causal attention as the graph of small operations that cuDNN recognises and runs as
-// one kernel: plain data, which library_cudnn.cpp hands to cuDNN and a test computes by itself.
+// Causal attention, forward and backward, as the graphs of small operations that cuDNN recognises
+// and runs as one kernel: plain data, which library_cudnn.cpp hands to cuDNN and a test computes by
+// itself.
 //
-// With S the scores, L their log-sum-exp and D = rowsum(dO * O):
+// With S the scores, forward:
+//   T = mask(scale S),  E = exp(T - rowmax T),  Z = rowsum E,  L = rowmax T + log Z,  O = (E / Z) V
+// and backward, with L from there and D = rowsum(dO * O):
 //   P = exp(mask(scale S - L)),  dV = P^T dO,  dS = scale P * (dO V^T - D),  dK = dS^T Q,  dQ = dS
 //   K.
 //
-// cuDNN has an operation for the whole (CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR, from 9.17 on),
-// but until 9.21 it takes no mask. Which operations, and in which order, is what NVIDIA's
-// cudnn-frontend builds (sdpa_backward; facts, no text). D and dQ in FP32 are no results, yet have
-// memory of their own, as they have there.
+// cuDNN has operations for the whole (CUDNN_BACKEND_OPERATION_SDPA_FWD and _BWD_DESCRIPTOR), but
+// backward takes no mask until 9.21. Which operations, and in which order, is what NVIDIA's
+// cudnn-frontend builds (sdpa, sdpa_backward; facts, no text). D and dQ in FP32 are no results, yet
+// have memory of their own, as they have there.
 //
 // Left out: requests of different lengths, dropout, bias, fewer key heads than query heads.
 #pragma once
@@ -26,11 +29,14 @@ enum class GraphElement : std::uint8_t { bf16, fp32, int32, boolean };
 enum class GraphStep : std::uint8_t {
   matmul,
   sum_last,  // over the last dimension
-  reshape,   // the same memory or values by other strides
+  max_last,
+  reshape,  // the same memory or values by other strides
   mul,
   add,
   sub,
+  div,
   exp,
+  log,
   identity,
   index,     // of an element along `axis`
   at_least,  // x >= b
@@ -52,9 +58,17 @@ struct GraphNode {
   std::int64_t axis = 0;
 };
 
-struct AttentionBackwardGraph {
+struct AttentionGraph {
   std::vector<GraphTensor> tensors;
   std::vector<GraphNode> nodes;  // each after those it reads
+};
+
+struct AttentionForwardGraph : AttentionGraph {
+  std::size_t q, k, v, out, lse;  // k is described transposed
+};
+AttentionForwardGraph attention_forward_graph(const AttentionSizes& a);
+
+struct AttentionBackwardGraph : AttentionGraph {
   // Those with memory. k and v are described transposed; their memory is as q's.
   std::size_t q, k, v, out, d_out, lse, d_q, d_k, d_v;
   std::size_t row_sum, d_q_sum;  // scratch: D and dQ in FP32

@@ -43,15 +43,18 @@ struct CudaContext {
 
 class CudaCall final : public PreparedCall {
  public:
-  CudaCall(CudaContext& cuda, const GpuRoute& route, const Call& call, std::uint64_t seed)
+  CudaCall(
+      CudaContext& cuda, const GpuRoute& route, const Call& call, std::uint64_t seed, bool naive)
       : cuda_(cuda),
-        gpu_(prepare_gpu_call(route, call, seed, cuda.properties.multiProcessorCount, cuda.get())) {
+        gpu_(prepare_gpu_call(
+            route, call, seed, cuda.properties.multiProcessorCount, cuda.get(), naive)) {
     const std::int64_t num_sms = cuda.properties.multiProcessorCount;
     const std::int64_t taken = call.sms > 0 ? num_sms - call.sms : 0;
     if (taken > 0) holder_.emplace(taken, call.beside_communication);
   }
 
   Arrays outputs() override { return gpu_->checked_outputs(); }
+  Pieces pieces(Pieces wanted) override { return gpu_->checked_pieces(std::move(wanted)); }
   void launch() { gpu_->launch(cuda_.get()); }
 
   std::vector<Seconds> time(Cache cache, int repeats) override {
@@ -177,12 +180,14 @@ class CudaDevice final : public Device {
                                         const Call& call,
                                         std::uint64_t seed) override {
     ENSURE(can_run(of, call));
-    return std::make_unique<CudaCall>(cuda_, *find_gpu_route(of.op, routes_), call, seed);
+    return std::make_unique<CudaCall>(
+        cuda_, *find_gpu_route(of.op, routes_), call, seed, routes_ == Routes::naive);
   }
 
   std::string_view kernel_of(const Case& of) const override {
     const GpuRoute* const route = find_gpu_route(of.op, routes_);
-    return route == nullptr ? std::string_view() : route->kernel;
+    if (route == nullptr) return {};
+    return routes_ == Routes::naive ? route->naive : route->kernel;
   }
 
   std::string problem_of(const Case& of) const override {
@@ -234,7 +239,8 @@ class CudaDevice final : public Device {
   void describe() {
     info_.name = cuda_.properties.name;
     info_.kind = ProfileKind::measured;
-    info_.by_libraries = routes_ == Routes::library;
+    if (routes_ == Routes::library) info_.other_kernels = "of libraries";
+    if (routes_ == Routes::naive) info_.other_kernels = "naive twins of ours";
     info_.num_sms = cuda_.properties.multiProcessorCount;
     info_.timer = "CUDA graphs with and without the kernel, between events";
     info_.flush = "256 MB written";
@@ -260,9 +266,8 @@ class CudaDevice final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> make_cuda_device(const std::vector<std::string>& gpu_names,
-                                         bool by_libraries) {
-  return std::make_unique<CudaDevice>(gpu_names, by_libraries ? Routes::library : Routes::own);
+std::unique_ptr<Device> make_cuda_device(const std::vector<std::string>& gpu_names, Routes routes) {
+  return std::make_unique<CudaDevice>(gpu_names, routes);
 }
 
 }  // namespace moesim

@@ -8,6 +8,7 @@
 // way to take time.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,10 +17,12 @@
 
 namespace moesim {
 
-// By libraries' kernels alone, to compare ours with, or by ours and by theirs where we have none.
+// Our kernels, and libraries' where we have none; what libraries have, to compare ours with; or the
+// naive twins of our kernels, which have to compute the same.
+enum class Routes : std::uint8_t { own, library, naive };
+
 // `gpu_names` are those of the files in scenarios/gpus. std::runtime_error where there is no GPU,
 // none that the kernels are built for, or none that has a file.
-std::unique_ptr<Device> make_cuda_device(const std::vector<std::string>& gpu_names,
-                                         bool by_libraries);
+std::unique_ptr<Device> make_cuda_device(const std::vector<std::string>& gpu_names, Routes routes);
 
 }  // namespace moesim

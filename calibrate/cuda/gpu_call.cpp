@@ -48,6 +48,34 @@ Array read_output(const GpuOutput& output) {
   return array;
 }
 
+std::size_t bytes_of(Element element) {
+  switch (element) {
+    case Element::e4m3: return sizeof(E4m3);
+    case Element::bf16: return sizeof(Bf16);
+    case Element::fp32: return sizeof(float);
+    case Element::index: break;
+  }
+  return sizeof(std::int32_t);
+}
+
+void read_piece(const GpuOutput& output, Piece& piece) {
+  const auto first = static_cast<std::size_t>(piece.first), size = piece.values.size();
+  ENSURE(first + size <= output.size);
+  const auto at = [&](std::size_t element) {
+    return static_cast<const std::byte*>(output.memory) + element * bytes_of(output.as.element);
+  };
+  if (output.blocks == 0) {
+    piece.values = read_floats(output.as.element, at(first), size);
+    return;
+  }
+  const auto blocks = static_cast<std::size_t>(output.blocks),
+             ld = static_cast<std::size_t>(output.ld);
+  for (std::size_t i = 0; i < size; ++i) {
+    const std::size_t row = (first + i) / blocks, block = (first + i) % blocks;
+    piece.values[i] = read_floats(output.as.element, at(block * ld + row), 1)[0];
+  }
+}
+
 }  // namespace
 
 Bf16* GpuCall::bf16(std::int64_t size, std::uint64_t operand) {
@@ -107,11 +135,21 @@ void GpuCall::changed_in_place(const void* memory,
   outputs_.push_back({{name, element, {}}, memory, static_cast<std::size_t>(size), 0, 0});
 }
 
-Arrays GpuCall::checked_outputs() {
+void GpuCall::run_poisoned() {
   constexpr int kPoison = 0xff;
   for (const Poisoned& p : poisoned_) gpu_set_bytes(p.memory, kPoison, p.bytes, stream);
   for (const auto& refill : refills_) refill();
   launch(stream);
+}
+
+Pieces GpuCall::checked_pieces(Pieces wanted) {
+  run_poisoned();
+  for (Piece& piece : wanted) read_piece(outputs_.at(piece.output), piece);
+  return wanted;
+}
+
+Arrays GpuCall::checked_outputs() {
+  run_poisoned();
   Arrays all;
   for (const GpuOutput& output : outputs_) all.push_back(read_output(output));
   return all;
@@ -119,7 +157,7 @@ Arrays GpuCall::checked_outputs() {
 
 const GpuRoute* find_gpu_route(std::string_view op, Routes routes) {
   for (const GpuRoute& route : gpu_routes(routes))
-    if (route.op == op) return &route;
+    if (route.op == op) return routes == Routes::naive && route.naive.empty() ? nullptr : &route;
   return nullptr;
 }
 
@@ -127,11 +165,13 @@ std::unique_ptr<GpuCall> prepare_gpu_call(const GpuRoute& route,
                                           const Call& call,
                                           std::uint64_t seed,
                                           std::int64_t num_sms,
-                                          Stream stream) {
+                                          Stream stream,
+                                          bool naive) {
   auto gpu = std::make_unique<GpuCall>();
   gpu->seed = seed;
   gpu->sms = call.sms > 0 ? call.sms : num_sms;
   gpu->stream = stream;
+  gpu->naive = naive;
   route.prepare(call, *gpu);
   ENSURE(gpu->launch != nullptr);
   return gpu;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "calibrate/cuda/cuda_device.hpp"
 #include "calibrate/cuda/gpu_memory.hpp"
 #include "calibrate/reference.hpp"
 #include "kernels/fill_inputs.hpp"
@@ -82,17 +83,28 @@ class GpuCall {
   // What is timed: the operation's kernels and nothing else.
   std::function<void(Stream)> launch;
 
+  // Launches the fast kernel, or its naive twin where that is what is to be run.
+  template <class Arguments>
+  void run(const Arguments& p,
+           void (*fast)(const Arguments&, Stream),
+           void (*naive_twin)(const Arguments&, Stream)) {
+    launch = [p, kernel = naive ? naive_twin : fast](Stream to) { kernel(p, to); };
+  }
+
   std::uint64_t seed = 0;
   std::int64_t sms = 0;  // the most SMs the kernel may use
+  bool naive = false;
   Stream stream = {};
 
-  Arrays checked_outputs();  // poison, launch, read
+  Arrays checked_outputs();              // poison, launch, read
+  Pieces checked_pieces(Pieces wanted);  // the same, but only these are read
 
  private:
   struct Poisoned {
     void* memory;
     std::size_t bytes;
   };
+  void run_poisoned();
   std::vector<GpuBuffer> buffers_;
   std::vector<Poisoned> poisoned_;
   std::vector<std::function<void()>> refills_;
@@ -107,9 +119,8 @@ struct GpuRoute {
   bool (*can_run)(const Call& call);
   void (*prepare)(const Call& call, GpuCall& gpu);
   std::string (*problem)() = nullptr;  // what keeps it from running at all, where that is known
+  std::string_view naive = {};         // the kernel's naive twin; empty: none
 };
-// Our kernels, and libraries where we have none; or what libraries have, to compare ours with.
-enum class Routes : std::uint8_t { own, library };
 std::span<const GpuRoute> gpu_routes(Routes routes = Routes::own);
 // nullptr: no kernel for it
 const GpuRoute* find_gpu_route(std::string_view op, Routes routes = Routes::own);
@@ -119,6 +130,7 @@ std::unique_ptr<GpuCall> prepare_gpu_call(const GpuRoute& route,
                                           const Call& call,
                                           std::uint64_t seed,
                                           std::int64_t num_sms,
-                                          Stream stream);
+                                          Stream stream,
+                                          bool naive = false);
 
 }  // namespace moesim

@@ -1,4 +1,4 @@
-// What a library's backward of attention is given: the case's operands, and the result and
+// What a library's attention is given: the case's operands, and, for its backward, the result and
 // log-sum-exp of a forward pass by our own kernel (kernels/mla_prefill.hpp).
 #pragma once
 
@@ -15,5 +15,11 @@ struct LibraryAttentionBackward {
 // Operands made, the forward pass run, the outputs d_q, d_k and d_v named; the launch is the
 // caller's.
 LibraryAttentionBackward attention_backward_operands(const Call& call, GpuCall& gpu);
+
+struct LibraryAttentionForward {
+  AttentionForwardGraph graph;
+  std::vector<void*> memory;
+};
+LibraryAttentionForward attention_forward_operands(const Call& call, GpuCall& gpu);
 
 }  // namespace moesim

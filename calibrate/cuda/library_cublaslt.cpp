@@ -70,7 +70,8 @@ const CublasLt* cublaslt() {
   return library.get();
 }
 
-// out[m, n] = a[m, k] b[n, k]^T, all row-major, out in BF16. cuBLASLt's matrices are column-major,
+// out[m, n] = a[m, k] b[n, k]^T, all row-major, out in BF16, or in FP32 and added to what is there.
+// cuBLASLt's matrices are column-major,
 // so it is asked for the transposed product, out^T = b a^T: what it calls A is b. Scales of FP8
 // operands (calibrate/cuda/library_gemm.hpp) are part of the description: their memory has to be
 // there first.
@@ -78,7 +79,9 @@ struct LtProduct {
   std::int64_t m, n, k;
   cudaDataType_t operands;
   const float* a_scale = nullptr;  // 1x128; nullptr: the operands have none
-  const float* b_scale = nullptr;  // 128x128
+  const float* b_scale = nullptr;
+  bool b_in_rows = false;  // scales of b are 1x128; else 128x128
+  bool accumulates = false;
 };
 
 class LtGemm {
@@ -100,7 +103,8 @@ class LtGemm {
     set(CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, static_cast<std::int32_t>(sms));
     if (p.a_scale != nullptr) {
       set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE,
-          static_cast<std::int32_t>(CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F));
+          static_cast<std::int32_t>(p.b_in_rows ? CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F
+                                                : CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F));
       set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE,
           static_cast<std::int32_t>(CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F));
       set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, p.b_scale);
@@ -108,7 +112,8 @@ class LtGemm {
     }
     b_ = layout(p.operands, p.k, p.n);
     a_ = layout(p.operands, p.k, p.m);
-    out_ = layout(CUDA_R_16BF, p.n, p.m);
+    out_ = layout(p.accumulates ? CUDA_R_32F : CUDA_R_16BF, p.n, p.m);
+    beta_ = p.accumulates ? 1 : 0;
     choose();
   }
   LtGemm(const LtGemm&) = delete;
@@ -119,8 +124,8 @@ class LtGemm {
     if (desc_ != nullptr) lt_.api.destroy_desc(desc_);
   }
 
-  void run(const void* a, const void* b, Bf16* out, void* workspace, Stream stream) const {
-    const float one = 1, zero = 0;
+  void run(const void* a, const void* b, void* out, void* workspace, Stream stream) const {
+    const float one = 1;
     check_cublas(lt_.api.matmul(lt_.handle,
                                 desc_,
                                 &one,
@@ -128,7 +133,7 @@ class LtGemm {
                                 b_,
                                 a,
                                 a_,
-                                &zero,
+                                &beta_,
                                 out,
                                 out_,
                                 out,
@@ -165,6 +170,7 @@ class LtGemm {
   const CublasLt& lt_;
   cublasLtMatmulDesc_t desc_ = nullptr;
   cublasLtMatrixLayout_t a_ = nullptr, b_ = nullptr, out_ = nullptr;
+  float beta_ = 0;
   cublasLtMatmulHeuristicResult_t chosen_ = {};
 };
 
@@ -190,9 +196,10 @@ void prepare_gemm_bf16(const Call& call, GpuCall& gpu) {
   gpu.launch = [=](Stream stream) { gemm->run(a, b, out, workspace, stream); };
 }
 
+// Leading dimensions in whole 16 bytes (cuBLAS documentation, cublasLtMatmul, FP8 kernels).
+constexpr std::int64_t kFp8Alignment = 16;
+
 bool can_run_library_gemm_fp8(const Call& call) {
-  // Leading dimensions in whole 16 bytes (cuBLAS documentation, cublasLtMatmul, FP8 kernels).
-  constexpr std::int64_t kFp8Alignment = 16;
   return cublaslt() != nullptr && call.shape[1] % kFp8Alignment == 0 &&
          call.shape[2] % kFp8Alignment == 0;
 }
@@ -205,6 +212,22 @@ void prepare_library_gemm_fp8(const Call& call, GpuCall& gpu) {
       LtProduct{p.rows, p.n, p.k, CUDA_R_8F_E4M3, p.a_scale, p.b_scale},
       static_cast<int>(gpu.sms));
   gpu.launch = [=](Stream stream) { gemm->run(p.a, p.b, p.out, workspace, stream); };
+}
+
+bool can_run_library_wgrad(const Call& call) {
+  for (const std::int64_t size : call.shape)
+    if (size % kFp8Alignment != 0) return false;
+  return cublaslt() != nullptr;
+}
+
+void prepare_library_wgrad(const Call& call, GpuCall& gpu) {
+  const LibraryWgrad p = library_wgrad_operands(call, gpu);
+  void* const workspace = gpu.allocate<std::byte>(static_cast<std::int64_t>(kWorkspaceBytes));
+  LtProduct product{p.m, p.n, p.k, CUDA_R_8F_E4M3, p.a_scale, p.b_scale};
+  product.b_in_rows = true;
+  product.accumulates = true;
+  const auto gemm = std::make_shared<const LtGemm>(*cublaslt(), product, static_cast<int>(gpu.sms));
+  gpu.launch = [=](Stream stream) { gemm->run(p.a, p.b, p.c, workspace, stream); };
 }
 
 }  // namespace moesim

@@ -13,6 +13,8 @@ bool can_run_gemm_bf16(const Call& call);  // false where the library is not the
 void prepare_gemm_bf16(const Call& call, GpuCall& gpu);
 bool can_run_library_gemm_fp8(const Call& call);
 void prepare_library_gemm_fp8(const Call& call, GpuCall& gpu);
+bool can_run_library_wgrad(const Call& call);
+void prepare_library_wgrad(const Call& call, GpuCall& gpu);
 // "13.1.0"; empty where it is not there.
 std::string cublaslt_version();
 

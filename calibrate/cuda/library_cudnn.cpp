@@ -4,349 +4,13 @@
 
 #if __has_include(<cudnn.h>)
 
-#include <cudnn.h>
-
-#include <algorithm>
 #include <bit>
-#include <stdexcept>
 
-#include "calibrate/comm/shared_library.hpp"
+#include "calibrate/cuda/cudnn_graph.hpp"
 #include "calibrate/cuda/library_attention.hpp"
 
 namespace moesim {
 namespace {
-
-// Before, sums of dQ have to be zeroed and keys padded to 128 by the caller (cudnn-frontend).
-constexpr std::size_t kOldestCudnn = 91600;
-
-struct CudnnApi {
-  decltype(&::cudnnGetVersion) version = nullptr;
-  decltype(&::cudnnGetErrorString) error_text = nullptr;
-  decltype(&::cudnnGetLastErrorString) last_error = nullptr;
-  decltype(&::cudnnCreate) create = nullptr;
-  decltype(&::cudnnSetStream) set_stream = nullptr;
-  decltype(&::cudnnBackendCreateDescriptor) create_descriptor = nullptr;
-  decltype(&::cudnnBackendDestroyDescriptor) destroy_descriptor = nullptr;
-  decltype(&::cudnnBackendSetAttribute) set = nullptr;
-  decltype(&::cudnnBackendGetAttribute) get = nullptr;
-  decltype(&::cudnnBackendFinalize) finalize = nullptr;
-  decltype(&::cudnnBackendExecute) execute = nullptr;
-
-  CudnnApi() {
-    const comm::SharedLibrary library("cuDNN", {"libcudnn.so.9", "libcudnn.so"});
-    library.find(version, "cudnnGetVersion");
-    library.find(error_text, "cudnnGetErrorString");
-    library.find(last_error, "cudnnGetLastErrorString");
-    library.find(create, "cudnnCreate");
-    library.find(set_stream, "cudnnSetStream");
-    library.find(create_descriptor, "cudnnBackendCreateDescriptor");
-    library.find(destroy_descriptor, "cudnnBackendDestroyDescriptor");
-    library.find(set, "cudnnBackendSetAttribute");
-    library.find(get, "cudnnBackendGetAttribute");
-    library.find(finalize, "cudnnBackendFinalize");
-    library.find(execute, "cudnnBackendExecute");
-    if (version() < kOldestCudnn)
-      throw std::runtime_error("cuDNN is version " + version_text() + "; needed is " +
-                               version_text(kOldestCudnn) + " or newer");
-  }
-
-  std::string version_text() const { return version_text(version()); }
-  static std::string version_text(std::size_t v) {  // 91900
-    return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." +
-           std::to_string(v % 100);
-  }
-
-  void check(cudnnStatus_t status, const char* what) const {
-    if (status == CUDNN_STATUS_SUCCESS) return;
-    char reason[1024] = {};
-    last_error(reason, sizeof reason);
-    std::string text = "cuDNN " + version_text() + ", " + what + ": " + error_text(status);
-    if (reason[0] != 0) text += std::string(": ") + reason;
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    throw std::runtime_error(text);
-  }
-};
-
-// One descriptor of the graph API. What others refer to has to outlive them.
-class CudnnDescriptor {
- public:
-  CudnnDescriptor(const CudnnApi& api, cudnnBackendDescriptorType_t type) : api_(&api) {
-    api_->check(api_->create_descriptor(type, &made_), "descriptor");
-  }
-  CudnnDescriptor(CudnnDescriptor&& other) noexcept
-      : api_(other.api_), made_(std::exchange(other.made_, nullptr)) {}
-  CudnnDescriptor& operator=(CudnnDescriptor&&) = delete;
-  ~CudnnDescriptor() {
-    if (made_ != nullptr) api_->destroy_descriptor(made_);
-  }
-
-  template <class T>
-  void set(cudnnBackendAttributeName_t name,
-           cudnnBackendAttributeType_t type,
-           const T* values,
-           std::size_t count) {
-    api_->check(api_->set(made_, name, type, static_cast<std::int64_t>(count), values),
-                "attribute");
-  }
-  template <class T>
-  void set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, const T& value) {
-    set(name, type, &value, 1);
-  }
-  void set(cudnnBackendAttributeName_t name, const CudnnDescriptor& other) {
-    set(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, other.made_);
-  }
-  void finalize(const char* what) { api_->check(api_->finalize(made_), what); }
-  cudnnBackendDescriptor_t get() const { return made_; }
-
- private:
-  const CudnnApi* api_;
-  cudnnBackendDescriptor_t made_ = nullptr;
-};
-
-cudnnDataType_t data_type(GraphElement element) {
-  switch (element) {
-    case GraphElement::bf16: return CUDNN_DATA_BFLOAT16;
-    case GraphElement::fp32: return CUDNN_DATA_FLOAT;
-    case GraphElement::int32: return CUDNN_DATA_INT32;
-    case GraphElement::boolean: break;
-  }
-  return CUDNN_DATA_BOOLEAN;
-}
-
-std::int64_t unique_id(std::size_t tensor) { return static_cast<std::int64_t>(tensor) + 1; }
-
-CudnnDescriptor describe(const CudnnApi& api, const GraphTensor& t, std::size_t index) {
-  constexpr std::int64_t kAlignment = 16;
-  CudnnDescriptor d(api, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
-  d.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, data_type(t.element));
-  d.set(CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, t.dims.data(), t.dims.size());
-  d.set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, t.strides.data(), t.strides.size());
-  d.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, unique_id(index));
-  d.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, kAlignment);
-  d.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, !t.has_memory);
-  d.set(CUDNN_ATTR_TENSOR_IS_BY_VALUE, CUDNN_TYPE_BOOLEAN, t.value.has_value());
-  d.finalize("tensor");
-  return d;
-}
-
-cudnnPointwiseMode_t pointwise_mode(GraphStep step) {
-  switch (step) {
-    case GraphStep::mul: return CUDNN_POINTWISE_MUL;
-    case GraphStep::add: return CUDNN_POINTWISE_ADD;
-    case GraphStep::sub: return CUDNN_POINTWISE_SUB;
-    case GraphStep::exp: return CUDNN_POINTWISE_EXP;
-    case GraphStep::index: return CUDNN_POINTWISE_GEN_INDEX;
-    case GraphStep::at_least: return CUDNN_POINTWISE_CMP_GE;
-    case GraphStep::select: return CUDNN_POINTWISE_BINARY_SELECT;
-    default: return CUDNN_POINTWISE_IDENTITY;
-  }
-}
-
-// Descriptors of a graph's tensors and operations: no GPU is asked for these.
-class CudnnOperations {
- public:
-  CudnnOperations(const CudnnApi& api, const AttentionBackwardGraph& graph) : api_(api) {
-    for (std::size_t i = 0; i < graph.tensors.size(); ++i)
-      tensors_.push_back(describe(api, graph.tensors[i], i));
-    for (const GraphNode& node : graph.nodes) {
-      if (node.step == GraphStep::matmul)
-        add_matmul(node);
-      else if (node.step == GraphStep::sum_last)
-        add_sum(node);
-      else if (node.step == GraphStep::reshape)
-        add_reshape(node);
-      else
-        add_pointwise(node);
-    }
-  }
-  std::vector<cudnnBackendDescriptor_t> operations() const {
-    std::vector<cudnnBackendDescriptor_t> all;
-    for (const CudnnDescriptor& d : operations_) all.push_back(d.get());
-    return all;
-  }
-
- private:
-  CudnnDescriptor& operation(cudnnBackendDescriptorType_t type) {
-    return operations_.emplace_back(api_, type);
-  }
-  CudnnDescriptor& kind(cudnnBackendDescriptorType_t type) {
-    return kinds_.emplace_back(api_, type);
-  }
-
-  void add_matmul(const GraphNode& n) {
-    CudnnDescriptor& how = kind(CUDNN_BACKEND_MATMUL_DESCRIPTOR);
-    how.set(CUDNN_ATTR_MATMUL_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, data_type(n.math));
-    how.finalize("product");
-    CudnnDescriptor& op = operation(CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR);
-    op.set(CUDNN_ATTR_OPERATION_MATMUL_DESC, how);
-    op.set(CUDNN_ATTR_OPERATION_MATMUL_ADESC, tensors_[n.x]);
-    op.set(CUDNN_ATTR_OPERATION_MATMUL_BDESC, tensors_[n.b]);
-    op.set(CUDNN_ATTR_OPERATION_MATMUL_CDESC, tensors_[n.y]);
-    op.finalize("product");
-  }
-  void add_sum(const GraphNode& n) {
-    CudnnDescriptor& how = kind(CUDNN_BACKEND_REDUCTION_DESCRIPTOR);
-    how.set(CUDNN_ATTR_REDUCTION_OPERATOR,
-            CUDNN_TYPE_REDUCTION_OPERATOR_TYPE,
-            cudnnReduceTensorOp_t{CUDNN_REDUCE_TENSOR_ADD});
-    how.set(CUDNN_ATTR_REDUCTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, data_type(n.math));
-    how.finalize("sum");
-    CudnnDescriptor& op = operation(CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR);
-    op.set(CUDNN_ATTR_OPERATION_REDUCTION_DESC, how);
-    op.set(CUDNN_ATTR_OPERATION_REDUCTION_XDESC, tensors_[n.x]);
-    op.set(CUDNN_ATTR_OPERATION_REDUCTION_YDESC, tensors_[n.y]);
-    op.finalize("sum");
-  }
-  void add_reshape(const GraphNode& n) {
-    CudnnDescriptor& op = operation(CUDNN_BACKEND_OPERATION_RESHAPE_DESCRIPTOR);
-    op.set(CUDNN_ATTR_OPERATION_RESHAPE_XDESC, tensors_[n.x]);
-    op.set(CUDNN_ATTR_OPERATION_RESHAPE_YDESC, tensors_[n.y]);
-    op.finalize("reshape");
-  }
-  void add_pointwise(const GraphNode& n) {
-    CudnnDescriptor& how = kind(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
-    how.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, pointwise_mode(n.step));
-    how.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, data_type(n.math));
-    if (n.step == GraphStep::index) how.set(CUDNN_ATTR_POINTWISE_AXIS, CUDNN_TYPE_INT64, n.axis);
-    how.finalize("step");
-    CudnnDescriptor& op = operation(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
-    op.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, how);
-    op.set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, tensors_[n.x]);
-    if (n.b != kNoTensor) op.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, tensors_[n.b]);
-    if (n.t != kNoTensor) op.set(CUDNN_ATTR_OPERATION_POINTWISE_TDESC, tensors_[n.t]);
-    op.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, tensors_[n.y]);
-    op.finalize("step");
-  }
-
-  const CudnnApi& api_;
-  std::vector<CudnnDescriptor> tensors_, kinds_, operations_;
-};
-
-// The first of the engines that its heuristic names and that takes the graph.
-class CudnnPlan {
- public:
-  CudnnPlan(const CudnnApi& api, cudnnHandle_t handle, const AttentionBackwardGraph& graph)
-      : api_(api), operations_(api, graph), graph_(api, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR) {
-    const std::vector<cudnnBackendDescriptor_t> all = operations_.operations();
-    graph_.set(
-        CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, all.data(), all.size());
-    graph_.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, handle);
-    graph_.finalize("attention backward, graph");
-    for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
-      if (!plan_) choose(handle, mode);
-    if (!plan_)
-      throw std::runtime_error("cuDNN " + api.version_text() +
-                               ", attention backward: none of its engines takes the graph" +
-                               (refusal_.empty() ? "" : "; the first says: " + refusal_));
-    std::int64_t count = 0;
-    api_.check(api_.get(plan_->get(),
-                        CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
-                        CUDNN_TYPE_INT64,
-                        1,
-                        &count,
-                        &workspace_bytes_),
-               "workspace");
-  }
-  std::int64_t workspace_bytes() const { return workspace_bytes_; }
-  const CudnnDescriptor& plan() const { return *plan_; }
-
- private:
-  void choose(cudnnHandle_t handle, cudnnBackendHeurMode_t mode) {
-    constexpr std::size_t kMostEngines = 16;
-    CudnnDescriptor heuristic(api_, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-    heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph_);
-    heuristic.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, mode);
-    std::vector<cudnnBackendDescriptor_t> found;
-    std::int64_t count = 0;
-    const std::size_t first = configs_.size();
-    for (std::size_t i = 0; i < kMostEngines; ++i)
-      found.push_back(configs_.emplace_back(api_, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR).get());
-    try {
-      heuristic.finalize("attention backward, heuristic");
-      api_.check(api_.get(heuristic.get(),
-                          CUDNN_ATTR_ENGINEHEUR_RESULTS,
-                          CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                          static_cast<std::int64_t>(kMostEngines),
-                          &count,
-                          found.data()),
-                 "attention backward, heuristic");
-      for (std::size_t i = 0; i < static_cast<std::size_t>(count) && !plan_; ++i)
-        try_engine(handle, configs_[first + i]);
-    } catch (const std::runtime_error& error) {
-      note(error);
-    }
-  }
-  void try_engine(cudnnHandle_t handle, const CudnnDescriptor& config) {
-    try {
-      CudnnDescriptor plan(api_, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-      plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle);
-      plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
-      plan.finalize("engine");
-      plan_ = std::make_unique<CudnnDescriptor>(std::move(plan));
-    } catch (const std::runtime_error& error) {
-      note(error);
-    }
-  }
-  void note(const std::runtime_error& error) {
-    if (refusal_.empty()) refusal_ = error.what();
-  }
-
-  const CudnnApi& api_;
-  CudnnOperations operations_;
-  CudnnDescriptor graph_;
-  std::vector<CudnnDescriptor> configs_;
-  std::unique_ptr<CudnnDescriptor> plan_;
-  std::int64_t workspace_bytes_ = 0;
-  std::string refusal_;
-};
-
-// A plan with its operands.
-class CudnnCall {
- public:
-  CudnnCall(const CudnnApi& api,
-            cudnnHandle_t handle,
-            const LibraryAttentionBackward& p,
-            GpuCall& gpu)
-      : api_(api),
-        handle_(handle),
-        plan_(api, handle, p.graph),
-        pack_(api, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR) {
-    std::vector<std::int64_t> ids;
-    std::vector<void*> memory;
-    numbers_.reserve(p.graph.tensors.size());
-    for (std::size_t i = 0; i < p.graph.tensors.size(); ++i) {
-      const GraphTensor& t = p.graph.tensors[i];
-      if (!t.has_memory) continue;
-      ids.push_back(unique_id(i));
-      memory.push_back(t.value ? number(t) : p.memory[i]);
-    }
-    void* const workspace = gpu.allocate<std::byte>(plan_.workspace_bytes());
-    pack_.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, ids.data(), ids.size());
-    pack_.set(
-        CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, memory.data(), memory.size());
-    pack_.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, workspace);
-    pack_.finalize("attention backward, operands");
-  }
-  void run(Stream stream) const {
-    api_.check(api_.set_stream(handle_, stream), "stream");
-    api_.check(api_.execute(handle_, plan_.plan().get(), pack_.get()), "attention backward");
-  }
-
- private:
-  // On the host, where it has to stay while the call may run.
-  void* number(const GraphTensor& t) {
-    const auto bits = t.element == GraphElement::int32
-                          ? static_cast<std::uint32_t>(static_cast<std::int32_t>(*t.value))
-                          : std::bit_cast<std::uint32_t>(static_cast<float>(*t.value));
-    return &numbers_.emplace_back(bits);
-  }
-
-  const CudnnApi& api_;
-  cudnnHandle_t handle_;
-  CudnnPlan plan_;
-  std::vector<std::uint32_t> numbers_;
-  CudnnDescriptor pack_;
-};
 
 struct CudnnLibrary {
   std::unique_ptr<const CudnnApi> api;
@@ -366,37 +30,93 @@ const CudnnLibrary& cudnn_library() {
   return library;
 }
 
-// Its handle, and what keeps it from the operation. Plans are compiled for this: not before the
-// operation is asked for.
-struct Cudnn {
+// One of the two passes, and what keeps the library from it. Plans are compiled for this: not
+// before the operation is asked for.
+struct CudnnPass {
   const CudnnApi* api = cudnn_library().api.get();
   cudnnHandle_t handle = nullptr;
+  const char* what;
   std::string problem = cudnn_library().problem;
 
-  Cudnn() {
+  template <class MakeGraph>
+  CudnnPass(const char* pass, const MakeGraph& graph) : what(pass) {
     if (api == nullptr) return;
     try {
       api->check(api->create(&handle), "create");
       for (const Call& call : attention_checks())
-        CudnnPlan(*api, handle, attention_backward_graph(attention_sizes(call.shape)));
+        CudnnPlan(*api, handle, graph(attention_sizes(call.shape)), what);
     } catch (const std::runtime_error& error) {
       problem = error.what();
     }
   }
 };
 
-const Cudnn& cudnn() {
-  static const Cudnn library;
-  return library;
+const CudnnPass& forward_pass() {
+  static const CudnnPass pass("attention forward", attention_forward_graph);
+  return pass;
 }
+const CudnnPass& backward_pass() {
+  static const CudnnPass pass("attention backward", attention_backward_graph);
+  return pass;
+}
+
+// A plan with its operands.
+class CudnnCall {
+ public:
+  CudnnCall(const CudnnPass& pass,
+            const AttentionGraph& graph,
+            const std::vector<void*>& operands,
+            GpuCall& gpu)
+      : api_(*pass.api),
+        handle_(pass.handle),
+        what_(pass.what),
+        plan_(api_, handle_, graph, what_),
+        pack_(api_, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR) {
+    std::vector<std::int64_t> ids;
+    std::vector<void*> memory;
+    numbers_.reserve(graph.tensors.size());
+    for (std::size_t i = 0; i < graph.tensors.size(); ++i) {
+      const GraphTensor& t = graph.tensors[i];
+      if (!t.has_memory) continue;
+      ids.push_back(unique_id(i));
+      memory.push_back(t.value ? number(t) : operands[i]);
+    }
+    void* const workspace = gpu.allocate<std::byte>(plan_.workspace_bytes());
+    pack_.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, ids.data(), ids.size());
+    pack_.set(
+        CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, memory.data(), memory.size());
+    pack_.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, workspace);
+    pack_.finalize(what_);
+  }
+  void run(Stream stream) const {
+    api_.check(api_.set_stream(handle_, stream), "stream");
+    api_.check(api_.execute(handle_, plan_.plan().get(), pack_.get()), what_);
+  }
+
+ private:
+  // On the host, where it has to stay while the call may run.
+  void* number(const GraphTensor& t) {
+    const auto bits = t.element == GraphElement::int32
+                          ? static_cast<std::uint32_t>(static_cast<std::int32_t>(*t.value))
+                          : std::bit_cast<std::uint32_t>(static_cast<float>(*t.value));
+    return &numbers_.emplace_back(bits);
+  }
+
+  const CudnnApi& api_;
+  cudnnHandle_t handle_;
+  const char* what_;
+  CudnnPlan plan_;
+  std::vector<std::uint32_t> numbers_;
+  CudnnDescriptor pack_;
+};
 
 }  // namespace
 
 bool can_run_attention_backward(const Call& call) {
-  return can_run_attention(call) && cudnn().problem.empty();
+  return can_run_attention(call) && backward_pass().problem.empty();
 }
 
-std::string attention_backward_problem() { return cudnn().problem; }
+std::string attention_backward_problem() { return backward_pass().problem; }
 
 std::string cudnn_version() {
   const CudnnApi* const api = cudnn_library().api.get();
@@ -405,7 +125,19 @@ std::string cudnn_version() {
 
 void prepare_attention_backward(const Call& call, GpuCall& gpu) {
   const LibraryAttentionBackward p = attention_backward_operands(call, gpu);
-  const auto ready = std::make_shared<const CudnnCall>(*cudnn().api, cudnn().handle, p, gpu);
+  const auto ready = std::make_shared<const CudnnCall>(backward_pass(), p.graph, p.memory, gpu);
+  gpu.launch = [ready](Stream stream) { ready->run(stream); };
+}
+
+bool can_run_library_attention(const Call& call) {
+  return can_run_attention(call) && forward_pass().problem.empty();
+}
+
+std::string library_attention_problem() { return forward_pass().problem; }
+
+void prepare_library_attention(const Call& call, GpuCall& gpu) {
+  const LibraryAttentionForward p = attention_forward_operands(call, gpu);
+  const auto ready = std::make_shared<const CudnnCall>(forward_pass(), p.graph, p.memory, gpu);
   gpu.launch = [ready](Stream stream) { ready->run(stream); };
 }
 
@@ -421,6 +153,9 @@ bool can_run_attention_backward(const Call& /*call*/) { return false; }
 std::string attention_backward_problem() { return "this build has no cuDNN: no header cudnn.h"; }
 std::string cudnn_version() { return ""; }
 void prepare_attention_backward(const Call& /*call*/, GpuCall& /*gpu*/) { ENSURE(false); }
+bool can_run_library_attention(const Call& /*call*/) { return false; }
+std::string library_attention_problem() { return attention_backward_problem(); }
+void prepare_library_attention(const Call& /*call*/, GpuCall& /*gpu*/) { ENSURE(false); }
 
 }  // namespace moesim
 

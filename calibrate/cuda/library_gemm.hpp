@@ -20,6 +20,16 @@ struct LibraryGemmFp8 {
   std::int64_t b_scale_ld;  // ceil(k / 128) up to a multiple of 4, the rest zero
   Bf16* out;                // [rows, n]; the first m are the call's
 };
+// Of a weight gradient: both operands with 1x128 scales, rows contiguous and without a gap, so m
+// and n are multiples of 4; FP32, added to what is there.
+struct LibraryWgrad {
+  std::int64_t m, n, k;
+  const E4m3 *a, *b;               // [m, k], [n, k]
+  const float *a_scale, *b_scale;  // [ceil(k / 128)][m], [ceil(k / 128)][n]
+  float* c;                        // [m, n]
+};
+LibraryWgrad library_wgrad_operands(const Call& call, GpuCall& gpu);
+
 // Operands made and the output named; the launch is the caller's.
 LibraryGemmFp8 library_gemm_fp8_operands(const Call& call, GpuCall& gpu);
 

@@ -81,7 +81,20 @@ void prepare_attention_forward(const Call& call, GpuCall& gpu) {
   MlaPrefill p = forward_inputs(a, gpu);
   p.out = gpu.output<Bf16>("out", Element::bf16, a.batch * a.seq * a.heads * a.v);
   p.lse = gpu.allocate<float>(a.batch * a.seq * a.heads);
-  gpu.launch = [p](Stream stream) { mla_prefill(p, stream); };
+  gpu.run(p, mla_prefill, mla_prefill_naive);
+}
+
+LibraryAttentionForward attention_forward_operands(const Call& call, GpuCall& gpu) {
+  const AttentionSizes a = attention_sizes(call.shape);
+  const std::int64_t queries = a.batch * a.seq * a.heads, keys = a.batch * a.keys() * a.heads;
+  LibraryAttentionForward made{attention_forward_graph(a), {}};
+  made.memory.resize(made.graph.tensors.size());
+  made.memory[made.graph.q] = gpu.bf16(queries * a.qk, 0);
+  made.memory[made.graph.k] = gpu.bf16(keys * a.qk, 1);
+  made.memory[made.graph.v] = gpu.bf16(keys * a.v, 2);
+  made.memory[made.graph.out] = gpu.output<Bf16>("out", Element::bf16, queries * a.v);
+  made.memory[made.graph.lse] = gpu.allocate<float>(queries);
+  return made;
 }
 
 LibraryAttentionBackward attention_backward_operands(const Call& call, GpuCall& gpu) {
@@ -138,7 +151,7 @@ void prepare_attention_decode(const Call& call, GpuCall& gpu) {
   d.num_splits = static_cast<std::int32_t>(schedule.splits.size());
   d.partial_out = gpu.allocate<float>(schedule.num_slots * queries * heads * kMlaValue);
   d.partial_lse = gpu.allocate<float>(schedule.num_slots * queries * heads);
-  gpu.launch = [d](Stream stream) { mla_decode(d, stream); };
+  gpu.run(d, mla_decode, mla_decode_naive);
 }
 
 }  // namespace moesim

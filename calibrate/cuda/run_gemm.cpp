@@ -34,7 +34,7 @@ void prepare_gemm_fp8(const Call& call, GpuCall& gpu) {
   gemm.b_scale = b.scales;
   gemm.out = gpu.output<Bf16>("out", Element::bf16, gemm.m * gemm.n);
   gemm.sms = gpu.sms;
-  gpu.launch = [gemm](Stream stream) { gemm_fp8(gemm, stream); };
+  gpu.run(gemm, gemm_fp8, gemm_fp8_naive);
 }
 
 void prepare_grouped_gemm_fp8(const Call& call, GpuCall& gpu) {
@@ -60,10 +60,11 @@ void prepare_grouped_gemm_fp8(const Call& call, GpuCall& gpu) {
   gemm.out = gpu.output<Bf16>("out", Element::bf16, gemm.m * gemm.n);
   gemm.sms = gpu.sms;
   // The counts that the tiles are chosen for are the host's, and outlive every launch.
-  gpu.launch = [gemm, expected = call.counts](Stream stream) {
+  const auto kernel = gpu.naive ? grouped_gemm_fp8_naive : grouped_gemm_fp8;
+  gpu.launch = [gemm, kernel, expected = call.counts](Stream stream) {
     GroupedGemmFp8 with_counts = gemm;
     with_counts.expected_counts = expected;
-    grouped_gemm_fp8(with_counts, stream);
+    kernel(with_counts, stream);
   };
 }
 
@@ -88,7 +89,7 @@ void prepare_gemm_fp8_wgrad(const Call& call, GpuCall& gpu) {
       c, "c", Element::fp32, size, [c, size, seed = gpu.seed, stream = gpu.stream] {
         fill_normal(c, size, {seed, 2}, stream);
       });
-  gpu.launch = [gemm](Stream stream) { gemm_fp8_wgrad(gemm, stream); };
+  gpu.run(gemm, gemm_fp8_wgrad, gemm_fp8_wgrad_naive);
 }
 
 }  // namespace moesim

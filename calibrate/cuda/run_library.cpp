@@ -1,6 +1,7 @@
 // Operands of libraries, where they are others than those of our own kernels.
 #include "calibrate/cases/gemm_reference.hpp"
 #include "calibrate/cuda/library_gemm.hpp"
+#include "model/errors.hpp"
 
 namespace moesim {
 
@@ -31,6 +32,27 @@ LibraryGemmFp8 library_gemm_fp8_operands(const Call& call, GpuCall& gpu) {
                 gpu.stream);
   gemm.b_scale = padded;
   gemm.out = gpu.output<Bf16>("out", Element::bf16, m * n, gemm.rows * n);
+  return gemm;
+}
+
+LibraryWgrad library_wgrad_operands(const Call& call, GpuCall& gpu) {
+  LibraryWgrad gemm = {};
+  gemm.m = call.shape[0];
+  gemm.n = call.shape[1];
+  gemm.k = call.shape[2];
+  const auto a = gpu.scaled_rows(gemm.m, gemm.k, 0), b = gpu.scaled_rows(gemm.n, gemm.k, 1);
+  ENSURE(a.ld == gemm.m && b.ld == gemm.n);
+  gemm.a = a.codes;
+  gemm.a_scale = a.scales;
+  gemm.b = b.codes;
+  gemm.b_scale = b.scales;
+  const std::int64_t size = gemm.m * gemm.n;
+  float* const c = gpu.fp32(size, 2);
+  gemm.c = c;
+  gpu.changed_in_place(
+      c, "c", Element::fp32, size, [c, size, seed = gpu.seed, stream = gpu.stream] {
+        fill_normal(c, size, {seed, 2}, stream);
+      });
   return gemm;
 }
 

@@ -2,10 +2,7 @@
 #include "calibrate/cases/cases.hpp"
 #include "calibrate/cuda/routes.hpp"
 #include "calibrate/reference_fp8.hpp"
-#include "kernels/elementwise.hpp"
-#include "kernels/permute.hpp"
-#include "kernels/rmsnorm.hpp"
-#include "kernels/rope.hpp"
+#include "kernels/naive.hpp"
 
 namespace moesim {
 namespace {
@@ -26,7 +23,7 @@ void prepare_elementwise(const Call& call, GpuCall& gpu) {
   p.a = gpu.bf16(p.size, 0);
   p.b = gpu.bf16(p.size, 1);
   p.out = gpu.output<Bf16>("sum", Element::bf16, p.size);
-  gpu.launch = [p](Stream stream) { add_tensors(p, stream); };
+  gpu.run(p, add_tensors, add_tensors_naive);
 }
 
 void prepare_rmsnorm(const Call& call, GpuCall& gpu) {
@@ -40,7 +37,28 @@ void prepare_rmsnorm(const Call& call, GpuCall& gpu) {
   p.in.weight = gpu.bf16(kHidden, 2);
   p.out = gpu.output<Bf16>("normed", Element::bf16, size);
   p.in.sum = gpu.output<Bf16>("residual", Element::bf16, size);
-  gpu.launch = [p](Stream stream) { rmsnorm(p, stream); };
+  gpu.run(p, rmsnorm, rmsnorm_naive);
+}
+
+void prepare_rmsnorm_backward(const Call& call, GpuCall& gpu) {
+  RmsnormBackward p = {};
+  p.rows = hidden_rows(call, kHidden * 4 * 2);
+  p.columns = kHidden;
+  p.epsilon = kNormEpsilon;
+  const std::int64_t size = p.rows * kHidden;
+  p.sum = gpu.bf16(size, 0);
+  p.d_out = gpu.bf16(size, 1);
+  p.d_residual = gpu.bf16(size, 2);
+  p.weight = gpu.bf16(kHidden, 3);
+  p.d_sum = gpu.output<Bf16>("d_sum", Element::bf16, size);
+  float* const d_weight = gpu.fp32(kHidden, 4);
+  p.d_weight = d_weight;
+  gpu.changed_in_place(
+      d_weight, "d_weight", Element::fp32, kHidden, [=, seed = gpu.seed, stream = gpu.stream] {
+        fill_normal(d_weight, kHidden, {seed, 4}, stream);
+      });
+  p.scratch = gpu.allocate<float>(kRmsnormParts * kHidden);
+  gpu.run(p, rmsnorm_backward, rmsnorm_backward_naive);
 }
 
 void prepare_rope(const Call& call, GpuCall& gpu) {
@@ -61,7 +79,7 @@ void prepare_rope(const Call& call, GpuCall& gpu) {
       x, "x", Element::bf16, size, [x, size, seed = gpu.seed, stream = gpu.stream] {
         fill_normal(x, size, {seed, 0}, stream);
       });
-  gpu.launch = [p](Stream stream) { rope(p, stream); };
+  gpu.run(p, rope, rope_naive);
 }
 
 void prepare_permute(const Call& call, GpuCall& gpu) {
@@ -83,7 +101,7 @@ void prepare_permute(const Call& call, GpuCall& gpu) {
   p.source = gpu.upload(source);
   p.to = gpu.output<E4m3>("codes", Element::e4m3, p.rows * kHidden);
   p.to_scales = gpu.scale_output("scales", p.rows, kHidden);
-  gpu.launch = [p](Stream stream) { permute(p, stream); };
+  gpu.run(p, permute, permute_naive);
 }
 
 void prepare_unpermute(const Call& call, GpuCall& gpu) {
@@ -97,7 +115,47 @@ void prepare_unpermute(const Call& call, GpuCall& gpu) {
   p.position = gpu.upload(std::vector<std::int32_t>(order.begin(), order.end()));
   p.weight = gpu.fp32(rows, 1);
   p.out = gpu.output<Bf16>("out", Element::bf16, p.tokens * kHidden);
-  gpu.launch = [p](Stream stream) { unpermute(p, stream); };
+  gpu.run(p, unpermute, unpermute_naive);
+}
+
+namespace {
+
+constexpr std::int64_t kKeyHeads = 128, kKeyBytes = 192 * 2, kNopeBytes = 128 * 2,
+                       kRopeBytes = 64 * 2, kKeyValueBytes = 256 * 2;
+
+// Keys that a copy fills in part: the rest stays zero.
+void run_copy(CopyPieces p, std::int64_t from_values, std::int64_t at_byte, GpuCall& gpu) {
+  const std::int64_t size = p.rows * kKeyHeads * kKeyBytes / 2;
+  p.from = gpu.bf16(from_values, 0);
+  Bf16* const key = gpu.allocate<Bf16>(size);
+  p.to = reinterpret_cast<std::byte*>(key) + at_byte;
+  p.copies = kKeyHeads;
+  p.to_row_stride = kKeyHeads * kKeyBytes;
+  p.to_copy_stride = kKeyBytes;
+  gpu.changed_in_place(key, "key", Element::bf16, size, [key, size, stream = gpu.stream] {
+    gpu_set_bytes(key, 0, static_cast<std::size_t>(size) * sizeof(Bf16), stream);
+  });
+  gpu.run(p, copy_pieces, copy_pieces_naive);
+}
+
+}  // namespace
+
+void prepare_copy(const Call& call, GpuCall& gpu) {
+  CopyPieces p = {};
+  p.rows = hidden_rows(call, kKeyHeads * kNopeBytes * 2);
+  p.piece_bytes = kNopeBytes;
+  p.from_row_stride = kKeyHeads * kKeyValueBytes;
+  p.from_copy_stride = kKeyValueBytes;
+  run_copy(p, p.rows * p.from_row_stride / 2, 0, gpu);
+}
+
+void prepare_broadcast_copy(const Call& call, GpuCall& gpu) {
+  CopyPieces p = {};
+  p.rows = hidden_rows(call, (1 + kKeyHeads) * kRopeBytes);
+  p.piece_bytes = kRopeBytes;
+  p.from_row_stride = kRopeBytes;
+  p.from_copy_stride = 0;
+  run_copy(p, p.rows * kRopeBytes / 2, kNopeBytes, gpu);
 }
 
 }  // namespace moesim

@@ -69,11 +69,11 @@ void experts_backward(BlockBuilder& b, const MoeDims& d) {
   b.gemm("grouped_down_dgrad", Category::moe_gemm, grad, d.R, d.I, d.H, d.E);
   // Gate, up and their gradients, that of the activation, and the activation where it was not kept.
   b.memory("swiglu_fwd+bwd(fused)",
-           Kernel::swiglu,
+           Kernel::swiglu_backward,
            kElt,
            grad,
            d.Rd * d.Id * (d.recompute.swiglu ? 12 : 10));
-  b.memory("swiglu_topk_weight_bwd", Kernel::swiglu, kElt, grad, d.Rd * d.Id * 4);
+  b.memory("swiglu_topk_weight_bwd", Kernel::swiglu_backward, kElt, grad, d.Rd * d.Id * 4);
   if (d.recompute.swiglu)
     b.transpose("cast_transpose_act(wgrad)", grad, d.Rd * d.Id);
   else

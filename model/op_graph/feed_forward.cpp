@@ -23,7 +23,7 @@ void swiglu_backward(BlockBuilder& b, const Dims& d, std::int64_t width) {
     b.swiglu("shared_swiglu_recompute+cast_tr", Pass::recompute, d.Td * w);
   else
     b.transpose_fp8("recast_transpose_act", grad, d.Td * w);
-  b.memory("shared_swiglu_bwd", Kernel::swiglu, kElt, grad, d.Td * w * 10);
+  b.memory("shared_swiglu_bwd", Kernel::swiglu_backward, kElt, grad, d.Td * w * 10);
 }
 
 void swiglu_input_backward(BlockBuilder& b, const Dims& d, std::int64_t width) {

@@ -43,7 +43,7 @@ TEST_CASE("measure: two runs write the same bytes and name no day and no place")
   const Result first = shell(kSmall);
   REQUIRE(first.code == 0);
   CHECK(first.err.empty());
-  CHECK(has(first.out, "measured 410 points in "));
+  CHECK(has(first.out, "measured 480 points in "));
   CHECK(has(first.out, "; 0 of them flagged\n"));
   const std::string text = read(shell.folder() / "p.jsonl");
   REQUIRE(shell("mv p.jsonl q.jsonl; " + kSmall).code == 0);

@@ -1,5 +1,5 @@
-// The graph that cuDNN is given for the backward of attention, computed here step by step as each
-// step is defined, on operands that our forward kernel made: it has to give the case's result.
+// The graphs that cuDNN is given for attention, computed here step by step as each step is defined
+// (the backward's on operands that our forward kernel made): they have to give the cases' results.
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -19,13 +19,14 @@ using GraphIndex = std::array<std::int64_t, kDims>;
 // strides.
 class GraphRun {
  public:
-  explicit GraphRun(const LibraryAttentionBackward& p) : p_(p), values_(p.graph.tensors.size()) {}
+  GraphRun(const AttentionGraph& graph, const std::vector<void*>& memory)
+      : graph_(graph), memory_(memory), values_(graph.tensors.size()) {}
   void run() {
-    for (const GraphNode& node : p_.graph.nodes) compute(node);
+    for (const GraphNode& node : graph_.nodes) compute(node);
   }
 
  private:
-  const GraphTensor& tensor(std::size_t t) const { return p_.graph.tensors[t]; }
+  const GraphTensor& tensor(std::size_t t) const { return graph_.tensors[t]; }
 
   static std::size_t place(const GraphTensor& t, const GraphIndex& i) {
     std::int64_t at = 0;
@@ -54,8 +55,8 @@ class GraphRun {
     each(t, [&](const GraphIndex& i) {
       const std::size_t at = offset(t, i);
       values.push_back(t.element == GraphElement::bf16
-                           ? to_float(static_cast<const Bf16*>(p_.memory[index])[at])
-                           : static_cast<const float*>(p_.memory[index])[at]);
+                           ? to_float(static_cast<const Bf16*>(memory_[index])[at])
+                           : static_cast<const float*>(memory_[index])[at]);
     });
     return values;
   }
@@ -66,9 +67,9 @@ class GraphRun {
       each(t, [&](const GraphIndex& i) {
         const auto value = static_cast<float>(values[next++]);
         if (t.element == GraphElement::bf16)
-          static_cast<Bf16*>(p_.memory[index])[offset(t, i)] = to_bf16(value);
+          static_cast<Bf16*>(memory_[index])[offset(t, i)] = to_bf16(value);
         else
-          static_cast<float*>(p_.memory[index])[offset(t, i)] = value;
+          static_cast<float*>(memory_[index])[offset(t, i)] = value;
       });
     REQUIRE(values_[index].empty());  // written once
     values_[index] = std::move(values);
@@ -79,6 +80,7 @@ class GraphRun {
       case GraphStep::mul: return x * b;
       case GraphStep::add: return x + b;
       case GraphStep::sub: return x - b;
+      case GraphStep::div: return x / b;
       default: return x >= b ? 1 : 0;
     }
   }
@@ -104,6 +106,7 @@ class GraphRun {
     switch (node.step) {
       case GraphStep::index: return static_cast<double>(i[static_cast<std::size_t>(node.axis)]);
       case GraphStep::exp: return std::exp(at(node.x));
+      case GraphStep::log: return std::log(at(node.x));
       case GraphStep::identity: return at(node.x);
       case GraphStep::select: return at(node.t) != 0 ? at(node.x) : at(node.b);
       default: return of_two(node.step, at(node.x), at(node.b));
@@ -131,13 +134,17 @@ class GraphRun {
       values = product(node);
     } else if (node.step == GraphStep::reshape) {
       values = turned(node);
-    } else if (node.step == GraphStep::sum_last) {
+    } else if (node.step == GraphStep::sum_last || node.step == GraphStep::max_last) {
       const GraphTensor& x = tensor(node.x);
       const std::vector<double>& from = read(node.x);
       each(y, [&](const GraphIndex& i) {
-        double sum = 0;
-        for (std::int64_t l = 0; l < x.dims[3]; ++l) sum += from[place(x, {i[0], i[1], i[2], l})];
-        values.push_back(sum);
+        double sum = 0, highest = -INFINITY;
+        for (std::int64_t l = 0; l < x.dims[3]; ++l) {
+          const double value = from[place(x, {i[0], i[1], i[2], l})];
+          sum += value;
+          highest = std::max(highest, value);
+        }
+        values.push_back(node.step == GraphStep::sum_last ? sum : highest);
       });
     } else {
       each(y, [&](const GraphIndex& i) { values.push_back(element(node, i)); });
@@ -145,7 +152,8 @@ class GraphRun {
     write(node.y, std::move(values));
   }
 
-  const LibraryAttentionBackward& p_;
+  const AttentionGraph& graph_;
+  const std::vector<void*>& memory_;
   std::vector<std::vector<double>> values_;
 };
 
@@ -157,7 +165,7 @@ TEST_CASE("attention backward: the graph for cuDNN gives the case's gradients", 
     GpuCall gpu;
     gpu.seed = 1;
     const LibraryAttentionBackward p = attention_backward_operands(call, gpu);
-    gpu.launch = [&p](Stream) { GraphRun(p).run(); };
+    gpu.launch = [&p](Stream) { GraphRun(p.graph, p.memory).run(); };
     const Arrays found = gpu.checked_outputs(),
                  expected = of.experiment->outputs(call, of.experiment->inputs(call, 1));
     REQUIRE(found.size() == expected.size());
@@ -167,6 +175,28 @@ TEST_CASE("attention backward: the graph for cuDNN gives the case's gradients", 
       REQUIRE(found[i].values.size() == expected[i].values.size());
       CHECK(relative_l2(found[i].values, expected[i].values) < of.experiment->tolerance);
     }
+  }
+}
+
+TEST_CASE("attention forward: the graph for cuDNN gives the case's result", "[library]") {
+  const Case& of = *find_case("attention_forward");
+  for (const Call& call : of.experiment->checks()) {
+    GpuCall gpu;
+    gpu.seed = 1;
+    const LibraryAttentionForward p = attention_forward_operands(call, gpu);
+    gpu.launch = [&p](Stream) { GraphRun(p.graph, p.memory).run(); };
+    const Arrays found = gpu.checked_outputs(),
+                 expected = of.experiment->outputs(call, of.experiment->inputs(call, 1));
+    REQUIRE(found.size() == 1);
+    CHECK(relative_l2(found[0].values, expected[0].values) < of.experiment->tolerance);
+    // What the backward reads: for the first query of a head, its only score where no prefix is.
+    if (call.shape[2] > 0) continue;
+    const Arrays in = of.experiment->inputs(call, 1);
+    double score = 0;
+    for (std::size_t i = 0; i < 192; ++i)
+      score += static_cast<double>(in[0].values[i]) * in[1].values[i];
+    CHECK(static_cast<const float*>(p.memory[p.graph.lse])[0] ==
+          Approx(score / std::sqrt(192.0)).epsilon(1e-5));
   }
 }
 

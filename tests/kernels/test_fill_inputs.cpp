@@ -55,7 +55,7 @@ TEST_CASE("scaled operands filled by the GPU are those of the GEMM cases", "[fil
   const std::int64_t blocks = scale_columns(columns), ld = rows + 3;
   std::vector<E4m3> codes(static_cast<std::size_t>(rows * columns));
   {
-    const Arrays expected = scaled_operand("a", "s", rows, columns, false, kSeed, 2);
+    const Arrays expected = scaled_operand("a", "s", {rows, columns}, false, kSeed, 2);
     std::vector<float> scales(static_cast<std::size_t>(blocks * ld), -1);
     fill_scaled_rows({codes.data(), scales.data(), rows, columns, ld, {kSeed, 2}}, {});
     CHECK(decoded(codes) == expected[0].values);
@@ -64,7 +64,7 @@ TEST_CASE("scaled operands filled by the GPU are those of the GEMM cases", "[fil
         REQUIRE(scales[static_cast<std::size_t>(b * ld + r)] ==
                 (r < rows ? expected[1].values[static_cast<std::size_t>(r * blocks + b)] : -1));
   }
-  const Arrays expected = scaled_operand("b", "s", rows, columns, true, kSeed, 2);
+  const Arrays expected = scaled_operand("b", "s", {rows, columns}, true, kSeed, 2);
   std::vector<float> scales(expected[1].values.size());
   fill_scaled_blocks({codes.data(), scales.data(), rows, columns, {kSeed, 2}}, {});
   CHECK(decoded(codes) == expected[0].values);
@@ -85,4 +85,13 @@ TEST_CASE("SMs are given back when the host says stop", "[fill]") {
   CHECK(held[0] == 1);
   CHECK(held[1] == 1);
   CHECK(held[2] == -1);
+}
+
+TEST_CASE("squares filled by the GPU are those of the optimizer's case", "[fill]") {
+  const Call call = {{2048 * 22}, {}, 0, false};
+  const Arrays expected = find_case("adam")->experiment->inputs(call, kSeed);
+  std::vector<Bf16> squares(2048);
+  fill_squares(squares.data(), 2048, {kSeed, 3}, {});
+  for (std::size_t i = 0; i < squares.size(); ++i)
+    REQUIRE(to_float(squares[i]) == expected[3].values[i]);
 }

@@ -1,20 +1,23 @@
-// Every operation that a GPU can be measured on, as calibrate/cuda/ prepares it, on the emulated GPU:
-// operands filled, kernel launched, outputs read back and compared with the CPU reference, by the
-// very function that checks a real device.
+// Every operation that a GPU can be measured on, as calibrate/cuda/ prepares it, on the emulated
+// GPU: operands filled, kernel launched, outputs read back and compared with the CPU reference, by
+// the very function that checks a real device.
 #include "calibrate/check.hpp"
 #include "calibrate/cuda/gpu_call.hpp"
+#include "calibrate/measure_check.hpp"
 #include "tests/catch.hpp"
 
 using namespace moesim;
 
 namespace {
 
-constexpr std::int64_t kEmulatedSms = 3;  // few: several waves, and parts of requests, at small sizes
+constexpr std::int64_t kEmulatedSms =
+    3;  // few: several waves, and parts of requests, at small sizes
 
 class EmulatedCall final : public PreparedCall {
  public:
   explicit EmulatedCall(std::unique_ptr<GpuCall> gpu) : gpu_(std::move(gpu)) {}
   Arrays outputs() override { return gpu_->checked_outputs(); }
+  Pieces pieces(Pieces wanted) override { return gpu_->checked_pieces(std::move(wanted)); }
   std::vector<Seconds> time(Cache /*cache*/, int repeats) override {
     return std::vector<Seconds>(static_cast<std::size_t>(repeats));
   }
@@ -25,16 +28,19 @@ class EmulatedCall final : public PreparedCall {
 
 class EmulatedDevice final : public Device {
  public:
-  EmulatedDevice() { info_.num_sms = kEmulatedSms; }
+  explicit EmulatedDevice(Routes routes = Routes::own) : routes_(routes) {
+    info_.num_sms = kEmulatedSms;
+  }
   const DeviceInfo& info() const override { return info_; }
   bool can_run(const Case& of, const Call& call) const override {
-    const GpuRoute* const route = find_gpu_route(of.op);
+    const GpuRoute* const route = find_gpu_route(of.op, routes_);
     return route != nullptr && route->can_run(call);
   }
   std::unique_ptr<PreparedCall> prepare(const Case& of,
                                         const Call& call,
                                         std::uint64_t seed) override {
-    auto gpu = prepare_gpu_call(*find_gpu_route(of.op), call, seed, kEmulatedSms, {});
+    auto gpu = prepare_gpu_call(
+        *find_gpu_route(of.op, routes_), call, seed, kEmulatedSms, {}, routes_ == Routes::naive);
     if (breaks_) gpu->launch = [](Stream) {};
     return std::make_unique<EmulatedCall>(std::move(gpu));
   }
@@ -46,6 +52,7 @@ class EmulatedDevice final : public Device {
 
  private:
   DeviceInfo info_;
+  Routes routes_;
   bool breaks_ = false;
 };
 
@@ -63,6 +70,37 @@ TEST_CASE("every route to a kernel gives the reference's results on the emulated
       CHECK(!checked.problem);
     }
   }
+}
+
+TEST_CASE("every naive twin gives the reference's results on the emulated GPU", "[routes]") {
+  EmulatedDevice device(Routes::naive);
+  for (const GpuRoute& route : gpu_routes(Routes::naive)) {
+    INFO(route.op);
+    CHECK(!route.naive.empty());
+    const CheckResult result =
+        check_device(device, {std::string(route.op)}, 1, [](const std::string&) {});
+    CHECK(result.not_run.empty());
+    for (const CheckedCall& checked : result.calls) {
+      INFO(checked.problem.value_or(""));
+      CHECK(!checked.problem);
+    }
+  }
+}
+
+TEST_CASE("samples are read from where the outputs are", "[routes]") {
+  EmulatedDevice device;
+  for (const GpuRoute& route : gpu_routes()) {
+    const Case& of = *find_case(route.op);
+    for (const Call& call : of.experiment->checks()) {
+      const Verification found = verify_samples(device, of, call, 1);
+      INFO(found.wrong.value_or(""));
+      CHECK(!found.wrong);
+    }
+  }
+  device.break_kernels();
+  const Case& cast = *find_case("cast");
+  const Verification broken = verify_samples(device, cast, cast.experiment->checks()[1], 1);
+  CHECK(broken.wrong.value_or("").find("values not written") != std::string::npos);
 }
 
 TEST_CASE("a kernel that writes nothing is noticed on every route", "[routes]") {

@@ -79,3 +79,26 @@ TEST_CASE("operands of a library's FP8 GEMM are laid out as it asks", "[library]
       REQUIRE(scale > 0);
     }
 }
+
+TEST_CASE("operands of a library's weight gradient give the case's result", "[library]") {
+  const Case& of = *find_case("gemm_fp8_wgrad");
+  for (const Shape& shape : {Shape{64, 144, 128}, Shape{16, 32, 400}}) {
+    const Call call{shape, {}, 0, false};
+    GpuCall gpu;
+    gpu.seed = 1;
+    const LibraryWgrad p = library_wgrad_operands(call, gpu);
+    gpu.launch = [p](Stream) {
+      for (std::int64_t i = 0; i < p.m; ++i)
+        for (std::int64_t j = 0; j < p.n; ++j) {
+          double sum = 0;
+          for (std::int64_t l = 0; l < p.k; ++l)
+            sum += static_cast<double>(to_float(p.a[at(i, p.k, l)])) *
+                   to_float(p.b[at(j, p.k, l)]) * p.a_scale[at(l / kScaleBlock, p.m, i)] *
+                   p.b_scale[at(l / kScaleBlock, p.n, j)];
+          p.c[at(i, p.n, j)] += static_cast<float>(sum);
+        }
+    };
+    const Arrays expected = of.experiment->outputs(call, of.experiment->inputs(call, 1));
+    CHECK(relative_l2(gpu.checked_outputs()[0].values, expected[0].values) < 1e-5);
+  }
+}

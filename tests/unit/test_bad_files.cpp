@@ -63,7 +63,7 @@ profile.json: "moesim-profile/2" => "moesim-profile/1"
 profile.json: "gemm_bf16" => "gemm_bf61"
     profile.json: /kernels: unknown key "gemm_bf61"; did you mean "gemm_bf16"?
 profile.json: "cast": { => "conv3d": {
-    profile.json: /kernels: unknown key "conv3d"; known: gemm_fp8, gemm_fp8_wgrad, gemm_bf16, grouped_gemm_fp8, attention_forward, attention_backward, attention_decode, cast, cast_back, cast_transpose, recast_transpose, weight_transpose, cast_e5m6, cast_back_e5m6, scale_transpose, scale_copy, rmsnorm, rmsnorm_backward, elementwise, rope, copy, broadcast_copy, swiglu, attention_backward_edges, permute, unpermute, expert_count, expert_map, gate_gather, small
+    profile.json: /kernels: unknown key "conv3d"; known: gemm_fp8, gemm_fp8_wgrad, gemm_bf16, grouped_gemm_fp8, attention_forward, attention_backward, attention_decode, cast, cast_back, cast_transpose, recast_transpose, weight_transpose, cast_e5m6, cast_back_e5m6, scale_transpose, scale_copy, rmsnorm, rmsnorm_backward, elementwise, rope, copy, broadcast_copy, swiglu, swiglu_backward, adam, attention_backward_edges, permute, unpermute, expert_count, expert_map, gate_gather, small
 profile.json: "kernels": { => "kernel": {}, "kernels": {
     profile.json: unknown key "kernel"; did you mean "kernels"?
 scenario.json: "cv": 0.1 => "cv": NaN

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 
+#include "calibrate/check_step.hpp"
 #include "calibrate/fake_device.hpp"
 #include "calibrate/fit/fit_profile.hpp"
 #include "calibrate/fit/kernel_form.hpp"
@@ -222,6 +223,31 @@ void check_layer() {
   CHECK(predicted / hidden == Approx(1).epsilon(kNoise / 2));
 }
 
+// A layer's halves as check-step times them, with warm inputs and its case's shapes.
+void check_steps() {
+  const Chain& c = chain();
+  const CostModel model(c.fit.profile, c.gpu);
+  const auto device = make_fake_device("h100", c.gpu, {0, 1, {}});
+  for (const StepHalf half : {StepHalf::forward, StepHalf::backward}) {
+    const StepCheck check = check_step(*device, shipped_model("deepseek-v3"), model, 1, half);
+    Seconds predicted, measured;
+    for (const StepOperation& o : check.operations) {
+      if (!o.measured) continue;
+      predicted += o.predicted;
+      measured += *o.measured;
+      INFO(o.op.name);
+      // Products find little of their inputs in L2; of what only moves data much is there.
+      CHECK(o.predicted / *o.measured > 0.97);
+      if (find_case(kKernelNames[static_cast<std::size_t>(o.op.kernel)])->form == Form::gemm &&
+          o.op.out_bytes == 0) {
+        CHECK(o.predicted / *o.measured < 1.1);
+      }
+    }
+    CHECK(predicted / measured == Approx(1).epsilon(0.06));
+    CHECK(predicted / *check.one_stream == Approx(1).epsilon(0.06));
+  }
+}
+
 }  // namespace
 
 // One case, so that there is one measurement and one fit however the cases are run.
@@ -229,6 +255,7 @@ TEST_CASE("chain: a fit of a fake device recovers the formula nobody told it") {
   SECTION("held-out errors") { check_held_out(); }
   SECTION("shapes never measured") { check_unseen(); }
   SECTION("the kernels of a simulated layer") { check_layer(); }
+  SECTION("a layer as check-step times it") { check_steps(); }
   SECTION("beside communication") { check_slowdown(); }
   SECTION("memory-bound kernels on fewer SMs") { check_memory_bound(); }
 }

@@ -317,8 +317,8 @@ TEST_CASE("cases: every grid is fit to be measured") {
     CHECK(keys.size() > 15);
     CHECK(of->experiment->checks().size() >= 2);
   }
-  CHECK(num_measured == 16);
-  CHECK(find_case("copy")->experiment == nullptr);
+  CHECK(num_measured == 26);
+  CHECK(find_case("scale_copy")->experiment == nullptr);
 }
 
 TEST_CASE("cases: what a case counts as its bytes is what its reference holds") {
@@ -331,7 +331,15 @@ TEST_CASE("cases: what a case counts as its bytes is what its reference holds") 
     return bytes;
   };
   // Those that read and write every array they are given once.
-  for (const char* op : {"cast", "cast_transpose", "weight_transpose", "swiglu", "elementwise"}) {
+  for (const char* op : {"cast",
+                         "cast_back",
+                         "cast_transpose",
+                         "recast_transpose",
+                         "weight_transpose",
+                         "swiglu",
+                         "swiglu_backward",
+                         "adam",
+                         "elementwise"}) {
     const Experiment& experiment = experiment_of(op);
     for (const Call& call : experiment.checks()) {
       const Arrays in = experiment.inputs(call, 1);
