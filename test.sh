@@ -14,7 +14,7 @@ if [ -z "${MOESIM_REFERENCE_DIR:-}" ] && [ -d ../shared/reference ]; then
 fi
 export MOESIM_REFERENCE_DIR=${MOESIM_REFERENCE_DIR:-}
 
-if install_packages &&
+if install_packages for_tests &&
    cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
      -DMOE_WERROR="${MOE_WERROR:-OFF}" &&
    cmake --build "$build"; then

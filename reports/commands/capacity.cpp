@@ -3,18 +3,16 @@
 #include <chrono>
 #include <iostream>
 #include <memory>
-#include <sstream>
 
 #include "reports/commands/run_options.hpp"
 #include "reports/format.hpp"
 #include "reports/serving/capacity_report.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
 
 struct Options {
-  std::string scenario, slo;
+  std::string scenario, slo, output_folder;
   std::vector<std::string> settings;
   std::int64_t budget = 200, sweep = 2;
 };
@@ -29,6 +27,7 @@ int capacity(const Options& options, const CommandContext& context) {
   const std::vector<SloBound> bounds =
       options.slo.empty() ? parse_slo(scenario.measure.slo, scenario.measure.slo_place)
                           : parse_slo(options.slo);
+  make_output_folder(options.output_folder);
   Progress progress(context.common.quiet);
   progress("searching");
   const auto start = std::chrono::steady_clock::now();
@@ -40,13 +39,10 @@ int capacity(const Options& options, const CommandContext& context) {
     throw InputError(options.scenario, error.what());
   }
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
-  if (context.common.json) {
-    print(capacity_json(scenario, bounds, plan).dump());
-  } else {
-    std::ostringstream markdown;
-    write_markdown(for_terminal(capacity_report(scenario, bounds, plan)), markdown);
-    print_markdown(markdown.str(), context.common);
-  }
+  deliver(capacity_report(scenario, bounds, plan),
+          capacity_json(scenario, bounds, plan),
+          options.output_folder,
+          context);
   if (!context.common.quiet && plan.num_simulated > 0) {
     const auto requests = static_cast<double>(plan.num_simulated);
     std::cerr << "simulated " << plan.search.evaluated.size() << " configurations, "
@@ -73,6 +69,7 @@ void add_capacity_command(CLI::App& app, CommandContext& context) {
       "--slo",
       options->slo,
       "Bounds, such as \"p99_ttft<2s,p99_tpot<50ms\" (default: the scenario's own)");
+  add_output_option(*command, options->output_folder);
   add_set_option(*command, options->settings);
   command->add_option("--budget", options->budget, "Simulations at most (default 200)")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20));

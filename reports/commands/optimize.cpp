@@ -1,17 +1,15 @@
 // moesim optimize SCENARIO: the best parallel plan for a model on a cluster.
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <sstream>
 
-#include "reports/commands/commands.hpp"
+#include "reports/commands/deliver.hpp"
 #include "reports/plan_search_report.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
 
 struct Options {
-  std::string scenario;
+  std::string scenario, output_folder;
   std::vector<std::string> settings, vary;
   std::size_t num_best = 10;
 };
@@ -42,16 +40,14 @@ int optimize(const Options& options, const CommandContext& context) {
   for (const std::string& text : options.vary) vary(text, request.axes);
   request.num_best = options.num_best;
   request.num_threads = context.common.num_threads();
+  make_output_folder(options.output_folder);
   Progress progress(context.common.quiet);
   request.progress = [&progress](const std::string& what) { progress(what); };
   const PlanSearch search = search_plans(request);
-  if (context.common.json) {
-    print(plan_search_json(scenario, search).dump());
-  } else {
-    std::ostringstream markdown;
-    write_markdown(make_plan_search_report(scenario, search), markdown);
-    print_markdown(markdown.str(), context.common);
-  }
+  deliver(make_plan_search_report(scenario, search),
+          plan_search_json(scenario, search),
+          options.output_folder,
+          context);
   return search.ranking.empty() ? kInfeasible : kDone;
 }
 
@@ -75,6 +71,7 @@ void add_optimize_command(CLI::App& app, CommandContext& context) {
                    "choice of the same name")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  add_output_option(*command, options->output_folder);
   add_set_option(*command, options->settings);
   command
       ->add_option(

@@ -1,13 +1,11 @@
 // moesim run SCENARIO: simulates one scenario and prints its report.
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <sstream>
 
 #include "model/rank_grid.hpp"
 #include "reports/commands/run_options.hpp"
 #include "reports/inputs.hpp"
 #include "reports/report.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
@@ -76,6 +74,7 @@ int run(const RunArguments& options, const CommandContext& context) {
       throw InputError("--trace-ranks",
                        "rank " + std::to_string(rank) + " of " + std::to_string(plan.world()));
   check_variants(options, context, scenario.variants);
+  make_output_folder(options.output_folder);
 
   const RunResult result = run_scenario(scenario, run_options);
   progress("intervals");
@@ -99,7 +98,7 @@ int run(const RunArguments& options, const CommandContext& context) {
     write_file(options.trace_file,
                chrome_trace(result.phases.front().step.timeline.spans,
                             [&plan](std::int64_t rank) { return rank_name(plan, rank); }));
-  deliver(options, context, make_report(input), document.dump());
+  deliver(make_report(input), document, options.output_folder, context);
   return result.feasible ? kDone : kInfeasible;
 }
 
@@ -122,29 +121,6 @@ void check_variants(const RunArguments& arguments,
     throw InputError(arguments.scenario, "--variants, but the scenario has no \"variants\"");
 }
 
-void deliver(const RunArguments& arguments,
-             const CommandContext& context,
-             const Report& report,
-             const std::string& json) {
-  const auto text_of = [](const Report& shown) {
-    std::ostringstream markdown;
-    write_markdown(shown, markdown);
-    return markdown.str();
-  };
-  if (!arguments.output_folder.empty()) {
-    std::error_code error;
-    fs::create_directories(arguments.output_folder, error);
-    if (error)
-      throw std::runtime_error(arguments.output_folder + ": cannot be created: " + error.message());
-    write_file(fs::path(arguments.output_folder) / "report.md", text_of(report));
-    write_file(fs::path(arguments.output_folder) / "report.json", json);
-  }
-  if (context.common.json)
-    print(json);
-  else
-    print_markdown(text_of(for_terminal(report)), context.common);
-}
-
 void add_run_command(CLI::App& app, CommandContext& context) {
   auto options = std::make_shared<RunArguments>();
   CLI::App* command = app.add_subcommand("run", "Simulate a scenario and print its report");
@@ -156,8 +132,7 @@ void add_run_command(CLI::App& app, CommandContext& context) {
       "  moesim run scenarios/deepseek-v3-chunk.jsonc --trace chunk.trace.json\n"
       "  moesim run scenarios/azure-conversation-h200.jsonc --variants");
   command->add_option("scenario", options->scenario, "A scenario file")->required();
-  command->add_option(
-      "-o,--output", options->output_folder, "Folder for report.md and report.json");
+  add_output_option(*command, options->output_folder);
   add_set_option(*command, options->settings);
   command->add_option(
       "--trace", options->trace_file, "Write a Chrome/Perfetto timeline of the first phase's step");

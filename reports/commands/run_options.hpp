@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "model/scenario_document.hpp"
-#include "reports/commands/commands.hpp"
-#include "reports/report.hpp"
+#include "reports/commands/deliver.hpp"
 
 namespace moesim {
 
@@ -24,11 +23,6 @@ Settings settings_of(const std::vector<std::string>& set, const CommandContext& 
 void check_variants(const RunArguments& arguments,
                     const CommandContext& context,
                     const std::vector<Variant>& variants);
-// Writes report.md and report.json to the output folder, if there is one, and prints one of them.
-void deliver(const RunArguments& arguments,
-             const CommandContext& context,
-             const Report& report,
-             const std::string& json);
 
 // run_serving.cpp: the scenario is one of serving.
 int run_serving_command(const RunArguments& arguments, const CommandContext& context);

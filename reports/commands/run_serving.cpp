@@ -71,6 +71,7 @@ int run_serving_command(const RunArguments& arguments, const CommandContext& con
   const Settings settings = settings_of(arguments.settings, context);
   const ServingScenario scenario = read_serving_scenario(path, settings);
   check_variants(arguments, context, scenario.variants);
+  make_output_folder(arguments.output_folder);
   Progress progress(context.common.quiet);
   ServingRunOptions options;
   options.num_threads = context.common.num_threads();
@@ -99,7 +100,10 @@ int run_serving_command(const RunArguments& arguments, const CommandContext& con
     input.inputs = input_rows(compose_document(path, settings), path.parent_path());
     add_curves(input, options);
   }
-  deliver(arguments, context, make_report(input), serving_json(scenario, run, uncertainty).dump());
+  deliver(make_report(input),
+          serving_json(scenario, run, uncertainty),
+          arguments.output_folder,
+          context);
   if (!context.common.quiet) tell_speed(run, wall.count());
   return run.feasible ? kDone : kInfeasible;
 }

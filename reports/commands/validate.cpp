@@ -4,13 +4,11 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <sstream>
 
 #include "reports/claims.hpp"
-#include "reports/commands/commands.hpp"
+#include "reports/commands/deliver.hpp"
 #include "reports/format.hpp"
 #include "reports/sections/sections.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
@@ -89,46 +87,39 @@ Report validation_report(const std::vector<KnownRow>& rows) {
   return report;
 }
 
-void print_report(const Report& report, const CommonOptions& options) {
-  std::ostringstream text;
-  write_markdown(report, text);
-  print_markdown(text.str(), options);
-}
-
-int validate_figures(const std::filesystem::path& folder, const CommonOptions& options) {
-  Progress progress(options.quiet);
-  FigureEvaluator evaluator(folder, options.num_threads());
+int validate_figures(const std::filesystem::path& folder,
+                     const std::string& output_folder,
+                     const CommandContext& context) {
+  Progress progress(context.common.quiet);
+  FigureEvaluator evaluator(folder, context.common.num_threads());
   std::vector<KnownRow> rows;
   const auto figures = read_known_figures(folder);
   if (figures.empty())
     throw InputError(folder.string(),
                      "no known figures: expected JSON files in published/ or measured/");
+  make_output_folder(output_folder);
   for (const KnownFigure& figure : figures) {
     progress("evaluating " + figure.id);
     rows.push_back(evaluator.evaluate(figure));
   }
-  if (options.json) {
-    print(rows_json(rows).dump());
-  } else {
-    print_report(validation_report(rows), options);
-  }
+  deliver(validation_report(rows), rows_json(rows), output_folder, context);
   const auto within = [](const KnownRow& row) { return row.within_tolerance; };
   return std::all_of(rows.begin(), rows.end(), within) ? kDone : kPastTolerance;
 }
 
-int audit_claims(const std::filesystem::path& folder, const CommonOptions& options) {
-  Progress progress(options.quiet);
-  FigureEvaluator evaluator(folder, options.num_threads());
+int audit_claims(const std::filesystem::path& folder,
+                 const std::string& output_folder,
+                 const CommandContext& context) {
+  Progress progress(context.common.quiet);
+  FigureEvaluator evaluator(folder, context.common.num_threads());
   std::vector<AuditedClaim> claims;
-  for (const Claim& claim : read_claims(folder)) {
+  const std::vector<Claim> stated = read_claims(folder);
+  make_output_folder(output_folder);
+  for (const Claim& claim : stated) {
     progress("auditing " + claim.id);
     claims.push_back(audit(claim, evaluator, folder));
   }
-  if (options.json) {
-    print(claims_json(claims).dump());
-  } else {
-    print_report(claims_report(claims), options);
-  }
+  deliver(claims_report(claims), claims_json(claims), output_folder, context);
   const auto expected = [](const AuditedClaim& claim) { return claim.as_expected(); };
   return std::all_of(claims.begin(), claims.end(), expected) ? kDone : kPastTolerance;
 }
@@ -136,7 +127,7 @@ int audit_claims(const std::filesystem::path& folder, const CommonOptions& optio
 }  // namespace
 
 void add_validate_command(CLI::App& app, CommandContext& context) {
-  auto folder = std::make_shared<std::string>();
+  auto folder = std::make_shared<std::string>(), output_folder = std::make_shared<std::string>();
   auto claims = std::make_shared<bool>(false);
   CLI::App* command = app.add_subcommand(
       "validate", "Every known figure next to its prediction; exit 3 past a tolerance");
@@ -149,11 +140,13 @@ void add_validate_command(CLI::App& app, CommandContext& context) {
       "--scenarios",
       *folder,
       "Folder with published/, measured/ and the scenarios they name (default: the shipped one)");
+  add_output_option(*command, *output_folder);
   add_common_options(*command, context);
-  command->callback([folder, claims, &context] {
-    context.chosen = [folder, claims, &context]() -> int {
+  command->callback([folder, output_folder, claims, &context] {
+    context.chosen = [folder, output_folder, claims, &context]() -> int {
       const std::filesystem::path path = scenario_folder(*folder);
-      return *claims ? audit_claims(path, context.common) : validate_figures(path, context.common);
+      return *claims ? audit_claims(path, *output_folder, context)
+                     : validate_figures(path, *output_folder, context);
     };
   });
 }
