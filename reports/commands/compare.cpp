@@ -1,17 +1,15 @@
 // moesim compare A [B]: two results, their differences explained.
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <sstream>
 
 #include "reports/commands/run_options.hpp"
 #include "reports/comparison.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
 
 struct Options {
-  std::string a, b, metric;
+  std::string output_folder, a, b, metric;
   std::vector<std::string> settings, settings_of_b;
   bool one_at_a_time = false;
 };
@@ -28,16 +26,12 @@ int compare_command(const Options& options, const CommandContext& context) {
   request.metric = options.metric;
   request.one_at_a_time = options.one_at_a_time;
   request.num_threads = context.common.num_threads();
+  make_output_folder(options.output_folder);
   Progress progress(context.common.quiet);
   request.progress = [&progress](const std::string& what) { progress(what); };
   const ResultComparison comparison = compare_results(request);
-  if (context.common.json) {
-    print(comparison_json(comparison).dump());
-  } else {
-    std::ostringstream markdown;
-    write_markdown(comparison_report(comparison), markdown);
-    print_markdown(markdown.str(), context.common);
-  }
+  deliver(
+      comparison_report(comparison), comparison_json(comparison), options.output_folder, context);
   return kDone;
 }
 
@@ -65,6 +59,7 @@ void add_compare_command(CLI::App& app, CommandContext& context) {
                     options->one_at_a_time,
                     "Simulate each difference alone however many there are (of more than 8)");
   add_set_option(*command, options->settings);
+  add_output_option(*command, options->output_folder);
   add_common_options(*command, context);
   command->callback([options, &context] {
     context.chosen = [options, &context] { return compare_command(*options, context); };

@@ -3,22 +3,21 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <sstream>
 
 #include "model/uncertain_inputs.hpp"
 #include "reports/commands/run_options.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
 
 struct Options {
-  std::string scenario, metric, by = "10%";
+  std::string output_folder, scenario, metric, by = "10%";
   std::vector<std::string> settings;
   std::size_t top = 15;
 };
 
 int sensitivity(const Options& options, const CommandContext& context) {
+  make_output_folder(options.output_folder);
   Progress progress(context.common.quiet);
   const SensitivityResult result =
       sensitivity_of({options.scenario,
@@ -27,13 +26,10 @@ int sensitivity(const Options& options, const CommandContext& context) {
                       parse_percentage(options.by, "--by"),
                       context.common.num_threads(),
                       [&progress](const std::string& what) { progress(what); }});
-  if (context.common.json) {
-    print(sensitivity_json(result).dump());
-  } else {
-    std::ostringstream markdown;
-    write_markdown(sensitivity_report(result, options.top), markdown);
-    print_markdown(markdown.str(), context.common);
-  }
+  deliver(sensitivity_report(result, options.top),
+          sensitivity_json(result),
+          options.output_folder,
+          context);
   return kDone;
 }
 
@@ -57,6 +53,7 @@ void add_sensitivity_command(CLI::App& app, CommandContext& context) {
   command->add_option("--top", options->top, "Rows to show (default 15)")
       ->check(CLI::Range(1, 1000));
   add_set_option(*command, options->settings);
+  add_output_option(*command, options->output_folder);
   add_common_options(*command, context);
   command->callback([options, &context] {
     context.chosen = [options, &context] { return sensitivity(*options, context); };

@@ -3,16 +3,14 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <sstream>
 
 #include "reports/commands/run_options.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
 
 struct Options {
-  std::string scenario, field, bounds, from, to;
+  std::string output_folder, scenario, field, bounds, from, to;
   std::vector<std::string> settings;
   double precision_pct = 0.1;
 };
@@ -30,16 +28,11 @@ int solve_command(const Options& options, const CommandContext& context) {
   if (options.field.empty() || options.field[0] != '/')
     throw InputError("--field " + options.field,
                      "expected a JSON pointer such as /cluster/nic_bandwidth");
+  make_output_folder(options.output_folder);
   Progress progress(context.common.quiet);
   request.progress = [&progress](const std::string& what) { progress(what); };
   const SolveAnswer answer = solve_scenario(request);
-  if (context.common.json) {
-    print(solve_json(answer).dump());
-  } else {
-    std::ostringstream markdown;
-    write_markdown(solve_report(answer), markdown);
-    print_markdown(markdown.str(), context.common);
-  }
+  deliver(solve_report(answer), solve_json(answer), options.output_folder, context);
   return never_holds(answer) ? kInfeasible : kDone;
 }
 
@@ -69,6 +62,7 @@ void add_solve_command(CLI::App& app, CommandContext& context) {
       ->add_option("--precision", options->precision_pct, "Of the answer, in percent (default 0.1)")
       ->check(CLI::Range(1e-3, 50.0));
   add_set_option(*command, options->settings);
+  add_output_option(*command, options->output_folder);
   add_common_options(*command, context);
   command->callback([options, &context] {
     context.chosen = [options, &context] { return solve_command(*options, context); };
