@@ -17,17 +17,6 @@ void check_pools(const ServingScenario& scenario) {
                          " pools; expected one, or one of prefill and one of decode");
 }
 
-ServingScenario with_units(ServingScenario scenario, const std::vector<std::int64_t>& units) {
-  for (std::size_t i = 0; i < units.size(); ++i) {
-    PoolSpec& pool = scenario.serving.pools[i];
-    pool.units = units[i];
-    pool.scaler = {};
-    pool.scaler.min_units = pool.scaler.max_units = units[i];
-    pool.failures = {};
-  }
-  return scenario;
-}
-
 // What the requests ask for, read through once.
 ServingWork work_of(const ServingScenario& scenario) {
   const std::unique_ptr<RequestSource> source = make_source(*scenario.requests, scenario.seed);
@@ -61,7 +50,20 @@ std::int64_t most_units(const ServingScenario& scenario, std::size_t pool) {
   return std::max<std::int64_t>(1, (spec.cluster.num_gpus() - others) / spec.plan.num_gpus());
 }
 
-CapacityEvaluation judge(const SeedRun& run) {
+}  // namespace
+
+ServingScenario with_units(ServingScenario scenario, const std::vector<std::int64_t>& units) {
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    PoolSpec& pool = scenario.serving.pools[i];
+    pool.units = units[i];
+    pool.scaler = {};
+    pool.scaler.min_units = pool.scaler.max_units = units[i];
+    pool.failures = {};
+  }
+  return scenario;
+}
+
+CapacityEvaluation evaluation_of(const SeedRun& run) {
   const SloCheck& binding = run.slo->checks[run.slo->binding];
   const bool grows = run.metrics.saturation.is_saturated;
   CapacityEvaluation found;
@@ -70,8 +72,6 @@ CapacityEvaluation judge(const SeedRun& run) {
   found.binding = grows ? "the queue grows" : binding.bound.text;
   return found;
 }
-
-}  // namespace
 
 CapacityPlan plan_capacity(const ServingScenario& scenario,
                            const std::vector<SloBound>& bounds,
@@ -104,7 +104,9 @@ CapacityPlan plan_capacity(const ServingScenario& scenario,
     simulated += run.simulated;
     return run;
   };
-  request.evaluate = [&](const std::vector<std::int64_t>& units) { return judge(serve(units)); };
+  request.evaluate = [&](const std::vector<std::int64_t>& units) {
+    return evaluation_of(serve(units));
+  };
   plan.search = search_capacity(request);
   plan.run = serve(plan.search.best ? plan.search.best->units : plan.search.closest.units);
   plan.num_simulated = simulated;

@@ -40,4 +40,9 @@ CapacityPlan plan_capacity(const ServingScenario& scenario,
                            const std::vector<SloBound>& bounds,
                            const CapacityOptions& options);
 
+// Parts of it, for searches over more than units: the scenario with so many units of each pool and no
+// scalers or failures; what one run of it says.
+ServingScenario with_units(ServingScenario scenario, const std::vector<std::int64_t>& units);
+CapacityEvaluation evaluation_of(const SeedRun& run);
+
 }  // namespace moesim
