@@ -32,6 +32,11 @@ std::optional<std::string_view> measured_name(CollectiveKind kind) {
 
 }  // namespace
 
+bool weights_follow(ScheduleKind schedule) {
+  return schedule == ScheduleKind::gpipe || schedule == ScheduleKind::one_f_one_b ||
+         schedule == ScheduleKind::interleaved_1f1b;
+}
+
 ExposedTime::ExposedTime(const Profile& profile,
                          const ClusterSpec& cluster,
                          const ParallelPlan& plan)
@@ -39,9 +44,7 @@ ExposedTime::ExposedTime(const Profile& profile,
       cluster_(cluster),
       plan_(plan),
       links_(link_rates(cluster, profile.comm)),
-      weights_follow_(plan.schedule == ScheduleKind::gpipe ||
-                      plan.schedule == ScheduleKind::one_f_one_b ||
-                      plan.schedule == ScheduleKind::interleaved_1f1b) {}
+      weights_follow_(weights_follow(plan.schedule)) {}
 
 Seconds ExposedTime::alone(const BlockCollective& c) const {
   const GroupPlace place = place_of(c.group, plan_, cluster_);

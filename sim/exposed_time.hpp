@@ -19,6 +19,9 @@
 
 namespace moesim {
 
+// Whether a schedule's weight gradients come right after their input gradients.
+bool weights_follow(ScheduleKind schedule);
+
 class ExposedTime {
  public:
   // All are kept by reference.
@@ -37,7 +40,7 @@ class ExposedTime {
   const ClusterSpec& cluster_;
   const ParallelPlan& plan_;
   LinkRates links_;
-  bool weights_follow_ = false;  // weight gradients come right after their input gradients
+  bool weights_follow_ = false;
 };
 
 }  // namespace moesim

@@ -1,195 +1,324 @@
 #include "sim/plan_search.hpp"
 
 #include <algorithm>
+#include <map>
+#include <memory>
+#include <mutex>
 
 #include "model/errors.hpp"
 #include "model/parallel_for.hpp"
+#include "sim/exposed_time.hpp"
+#include "sim/step_bound.hpp"
 
 namespace moesim {
 namespace {
 
-// A field and its value as JSON; messages name the field.
-std::pair<std::string, JsonNode> field(const std::string& pointer, const std::string& text) {
-  return {pointer, parse_json(text, pointer)};
-}
-std::pair<std::string, JsonNode> field(const std::string& pointer, std::int64_t number) {
-  return field(pointer, std::to_string(number));
+// Simulated before the best are looked at again. Not the number of threads, on which nothing may
+// depend.
+constexpr std::size_t kBatch = 8;
+
+// Laws of routing, of which there are as many as expert-parallel groups are laid out differently.
+class DrawnLaws {
+ public:
+  KnownTraffic known(const Scenario& scenario, const TrainingPhase& phase) {
+    if (!scenario.model.moe) return {};
+    const RoutingProblem problem = routing_problem(scenario, phase);
+    const std::lock_guard lock(mutex_);
+    for (const auto& sampler : samplers_)
+      if (sampler->has_laws_of(problem)) return {{}, sampler.get()};
+    samplers_.push_back(std::make_unique<RoutingSampler>(problem, 1));
+    return {{}, samplers_.back().get()};
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<RoutingSampler>> samplers_;
+};
+
+// Plans with equal keys have equal costs_for_bound: all axes but the schedule's fields.
+std::string cost_key(const PlanReader::Plan& plan,
+                     const SearchPoint& point,
+                     const PlanSearch& search) {
+  std::string key = std::to_string(point.world);
+  for (std::size_t a = 0; a < point.choice.size(); ++a)
+    for (const auto& [pointer, value] : search.axes[a].alternatives[point.choice[a]].set)
+      if (pointer != "/plan/schedule" && pointer != "/plan/virtual_stages" &&
+          pointer != "/plan/overlap_expert_comm")
+        key += " " + pointer + "=" + canonical_text(value);
+  return key + (weights_follow(plan.phase->plan.schedule) ? " follow" : "");
 }
 
-FieldAxis powers_of_two(const std::string& key, std::int64_t first, std::int64_t last) {
-  FieldAxis axis{key, {}};
-  for (std::int64_t n = first; n <= last; n *= 2)
-    axis.alternatives.push_back({key + " " + std::to_string(n), {field("/plan/" + key, n)}});
-  return axis;
-}
+struct Candidate {
+  std::size_t point = 0;
+  double value = 0;  // of the goal, of the bound
+};
 
-std::int64_t degree(const ParallelPlan& own, const Settings& settings, const std::string& key) {
-  for (auto it = settings.rbegin(); it != settings.rend(); ++it)
-    if (it->first == "/plan/" + key) return as_integer(it->second, 1, 1 << 20);
-  return key == "tp" ? own.tp : key == "cp" ? own.cp : own.pp;
-}
-
-// Every schedule that trains a whole step, with the SMs it gives to communication: none where
-// nothing overlaps.
-std::vector<FieldAxis::Alternative> schedule_alternatives(const Scenario& scenario) {
-  constexpr std::int64_t kDeepEpSms = 24;  // deepseek-ai/DeepEP, tests/test_intranode.py
-  const std::int64_t own_sms = scenario.phases.front().plan.comm_sms,
-                     overlap_sms = own_sms > 0 ? own_sms : kDeepEpSms;
-  std::vector<FieldAxis::Alternative> alternatives;
-  auto add = [&](const ScheduleTraits& traits, std::int64_t parts, bool overlap) {
-    alternatives.push_back(
-        {traits.name + (parts > 1 ? " x" + std::to_string(parts) : std::string()) +
-             (overlap ? ", expert communication overlapped" : ""),
-         {field("/plan/schedule", "\"" + std::string(traits.name) + "\""),
-          field("/plan/virtual_stages", parts),
-          field("/plan/overlap_expert_comm", overlap ? "true" : "false"),
-          field("/plan/comm_sms",
-                traits.overlap == Overlap::by_itself || overlap ? overlap_sms : 0)}});
-  };
-  for (const ScheduleTraits& traits : all_schedules()) {
-    const bool interleaved = traits.kind == ScheduleKind::interleaved_1f1b;
-    if (traits.kind == ScheduleKind::overlapped_pair) continue;  // no whole step
-    for (const std::int64_t parts :
-         interleaved ? std::vector<std::int64_t>{2, 4} : std::vector<std::int64_t>{1}) {
-      add(traits, parts, false);
-      if (traits.overlap == Overlap::on_request && scenario.model.moe) add(traits, parts, true);
+class BestFirst {
+ public:
+  explicit BestFirst(const SearchRequest& request)
+      : request_(request), reader_(request.scenario, request.settings, request.axes) {
+    search_.axes = request.axes;
+    search_.goal = request.goal;
+    search_.worlds = reader_.worlds();
+    search_.points.resize(1 + reader_.num_combinations());
+    for (std::size_t i = 0; i < search_.points.size(); ++i) {
+      if (i > 0) search_.points[i].choice = reader_.choice(i - 1);
+      search_.points[i].world = reader_.world_of(search_.points[i].choice);
     }
   }
-  return alternatives;
-}
 
-// What a combination sets; the reason, where the ranks do not multiply out to the GPUs.
-std::string add_settings(const SearchRequest& request,
-                         const JsonNode& first_phase,
-                         const Scenario& own,
-                         const SearchPoint& point,
-                         Settings& settings) {
-  settings = request.settings;
-  // The others may have plans of their own, which do not follow this one.
-  settings.insert(settings.begin(), {"/phases", first_phase});
-  if (point.choice.empty()) return "";
-  settings.push_back(field("/plan/layers_per_stage", "null"));
-  settings.push_back(field("/plan/fallback_schedule", "null"));
-  for (std::size_t a = 0; a < point.choice.size(); ++a)
-    for (const auto& change : request.axes[a].alternatives[point.choice[a]].set)
-      settings.push_back(change);
-  const ParallelPlan& plan = own.phases.front().plan;
-  const std::int64_t tp = degree(plan, settings, "tp"), cp = degree(plan, settings, "cp"),
-                     pp = degree(plan, settings, "pp"), gpus = own.cluster.num_gpus();
-  if (gpus % (tp * cp * pp) != 0)
-    return std::to_string(gpus) + " GPUs are no multiple of tp " + std::to_string(tp) + " x cp " +
-           std::to_string(cp) + " x pp " + std::to_string(pp);
-  settings.push_back(field("/plan/dp", gpus / (tp * cp * pp)));
-  return "";
-}
-
-void simulate(const SearchRequest& request,
-              const Settings& settings,
-              bool balanced,
-              SearchPoint& point) {
-  Settings all = settings;
-  if (balanced) all.push_back(field("/routing/kind", "\"balanced\""));
-  Scenario scenario;
-  try {
-    scenario = read_scenario(request.scenario, all);
-  } catch (const UnknownKey&) {
-    throw;  // a misspelt choice is no plan
-  } catch (const InputError& error) {
-    point.refusal = error.what();
-    return;
+  PlanSearch run() {
+    tell("bounding " + std::to_string(search_.points.size() - 1) + " plans");
+    bound_all();
+    simulate_best_first();
+    simulate_as_asked();
+    rank();
+    find_front();
+    return std::move(search_);
   }
-  RunOptions options;
-  options.main_phase_only = true;
-  RunResult run = run_scenario(scenario, options);
-  PhaseResult& main = run.phases.front();
-  point.refusal = main.refusal;
-  if (!point.refusal.empty()) return;
-  for (const RankMemory& rank : main.memory) point.memory = std::max(point.memory, rank.total());
-  point.fits = main.fits;
-  if (balanced)
-    point.balanced_step = main.step_time;
-  else
-    point.as_asked = std::move(main);
-}
 
-// The file in front of a message says nothing here.
-std::string without_file(const std::string& message) {
-  const std::size_t at = message.find(": /");
-  return at == std::string::npos ? message : message.substr(at + 2);
-}
+ private:
+  void tell(const std::string& what) const {
+    if (request_.progress) request_.progress(what);
+  }
+  double goal_value(const SearchPoint& point, Seconds step) const {
+    const PhaseBill bill = bill_of(search_.worlds[point.world], step);
+    return request_.goal == PlanGoal::fastest ? bill.days : bill.usd;
+  }
+
+  // --- without simulating ---
+
+  // Plans of equal costs side by side, so that each group's are made once.
+  void bound_all() {
+    std::vector<PlanReader::Plan> plans(search_.points.size());
+    parallel_for(search_.points.size(), request_.num_threads, [&](std::size_t i) {
+      SearchPoint& point = search_.points[i];
+      plans[i] = reader_.read(point.choice);
+      point.refusal = plans[i].refusal;
+      if (point.refusal.empty()) point.refusal = schedule_refusal(*plans[i].phase);
+      if (point.refusal.empty()) {
+        check_memory(plans[i], point);
+        check_world(point);
+      }
+      if (!point.refusal.empty()) plans[i].phase.reset();
+    });
+    std::map<std::string, std::vector<std::size_t>> by_key;
+    for (std::size_t i = 0; i < plans.size(); ++i)
+      if (plans[i].phase) by_key[cost_key(plans[i], search_.points[i], search_)].push_back(i);
+    std::vector<std::vector<std::size_t>> groups;
+    for (auto& [key, members] : by_key) groups.push_back(std::move(members));
+    parallel_for(groups.size(), request_.num_threads, [&](std::size_t g) {
+      const PlanReader::Plan& first = plans[groups[g].front()];
+      const StageCosts costs = costs_for_bound(
+          *first.scenario, *first.phase, *first.model, laws_.known(*first.scenario, *first.phase));
+      for (const std::size_t i : groups[g]) {
+        SearchPoint& point = search_.points[i];
+        const PlanReader::Plan& plan = plans[i];
+        point.bound = to_seconds(step_bound(*plan.scenario, *plan.phase, *plan.model, costs));
+        if (point.outcome != PlanOutcome::too_large) check_bill(point, point.bound);
+      }
+    });
+  }
+
+  void check_memory(const PlanReader::Plan& plan, SearchPoint& point) {
+    const RoutingSampler* sampler = laws_.known(*plan.scenario, *plan.phase).sampler;
+    RankLoad load;
+    if (sampler != nullptr) {
+      const ChunkShape shape =
+          chunk_shape(plan.scenario->model, plan.phase->plan, plan.phase->seq_len);
+      load = sampler->balanced(shape.own_tokens() * shape.expert_tp).load;
+    }
+    for (const RankMemory& rank : memory_of(*plan.scenario, *plan.phase, load))
+      point.memory = std::max(point.memory, rank.total());
+    point.fits = point.memory <= plan.scenario->cluster.gpu.hbm;
+    for (const SearchLimit& limit : request_.limits)
+      if (limit.quantity == LimitedQuantity::memory)
+        point.fits = point.fits && limit.is_kept_by(point.memory.in(B));
+    point.outcome = point.fits ? PlanOutcome::bounded_away : PlanOutcome::too_large;
+  }
+
+  // Limits that the cluster decides.
+  void check_world(SearchPoint& point) {
+    const SearchWorld& world = search_.worlds[point.world];
+    const auto gpus = static_cast<double>(world.gpus);
+    check_limit(point, LimitedQuantity::gpus, gpus);
+    check_limit(point, LimitedQuantity::usd_per_hour, gpus * world.price.in(USD_per_hour));
+  }
+
+  // Limits that a step time decides. False when one is not kept.
+  bool check_bill(SearchPoint& point, Seconds step) {
+    const PhaseBill bill = bill_of(search_.worlds[point.world], step);
+    check_limit(point, LimitedQuantity::step, step.in(s));
+    check_limit(point, LimitedQuantity::days, bill.days);
+    check_limit(point, LimitedQuantity::gpu_hours, bill.gpu_hours);
+    check_limit(point, LimitedQuantity::usd, bill.usd);
+    return point.outcome != PlanOutcome::over_limit;
+  }
+
+  void check_limit(SearchPoint& point, LimitedQuantity quantity, double value) {
+    for (const SearchLimit& limit : request_.limits)
+      if (limit.quantity == quantity && !limit.is_kept_by(value) && point.refusal.empty()) {
+        point.outcome = PlanOutcome::over_limit;
+        point.refusal = limit.text;
+      }
+  }
+
+  // --- simulated ---
+
+  // The worst that is kept so far; nothing: there is room.
+  std::optional<double> worst_kept() const {
+    return kept_.size() < request_.num_best ? std::nullopt : std::optional(kept_.back().value);
+  }
+  bool may_matter(const Candidate& candidate) const {
+    if (request_.exhaustive) return true;
+    const auto worst = worst_kept();
+    if (!worst || candidate.value <= *worst) return true;
+    const SearchPoint& point = search_.points[candidate.point];
+    const auto best = best_of_world_.find(point.world);
+    return best == best_of_world_.end() ||
+           point.bound <= *search_.points[best->second].balanced_step;
+  }
+
+  void simulate_best_first() {
+    std::vector<Candidate> order;
+    for (std::size_t i = 1; i < search_.points.size(); ++i)
+      if (search_.points[i].outcome == PlanOutcome::bounded_away)
+        order.push_back({i, goal_value(search_.points[i], search_.points[i].bound)});
+    std::stable_sort(order.begin(), order.end(), [](const Candidate& a, const Candidate& b) {
+      return a.value < b.value;
+    });
+    SearchPoint& own = search_.points.front();
+    if (own.outcome == PlanOutcome::bounded_away) own.outcome = PlanOutcome::simulated;
+    std::vector<std::size_t> batch = {0};  // the own plan, whatever it is
+    for (auto next = order.begin(); next != order.end() || !batch.empty();) {
+      for (; next != order.end() && batch.size() < kBatch; ++next)
+        if (may_matter(*next)) batch.push_back(next->point);
+      simulate(batch);
+      batch.clear();
+    }
+  }
+
+  void simulate(const std::vector<std::size_t>& batch) {
+    tell("simulating, " + std::to_string(num_simulated_ += batch.size()) + " so far");
+    parallel_for(batch.size(), request_.num_threads, [&](std::size_t k) {
+      SearchPoint& point = search_.points[batch[k]];
+      const PlanReader::Plan plan = reader_.read(point.choice);
+      if (!plan.phase || !schedule_refusal(*plan.phase).empty()) return;  // the own plan
+      const StageCosts costs(*plan.scenario,
+                             *plan.phase,
+                             *plan.model,
+                             /*folded=*/true,
+                             /*num_threads=*/1,
+                             laws_.known(*plan.scenario, *plan.phase));
+      const StepResult result = simulate_step(*plan.scenario, *plan.phase, *plan.model, costs, {});
+      point.balanced_step = to_seconds(result.timeline.step);
+      ENSURE(point.bound <= *point.balanced_step);
+    });
+    for (const std::size_t i : batch) {
+      SearchPoint& point = search_.points[i];
+      if (i == 0 || !point.balanced_step) continue;
+      point.outcome = PlanOutcome::simulated;
+      if (!check_bill(point, *point.balanced_step)) continue;
+      const Candidate found{i, goal_value(point, *point.balanced_step)};
+      const auto better = [](const Candidate& a, const Candidate& b) {
+        return std::pair(a.value, a.point) < std::pair(b.value, b.point);
+      };
+      kept_.insert(std::upper_bound(kept_.begin(), kept_.end(), found, better), found);
+      if (kept_.size() > request_.num_best) kept_.pop_back();
+      const auto [best, added] = best_of_world_.try_emplace(point.world, i);
+      if (!added && std::pair(*point.balanced_step, i) <
+                        std::pair(*search_.points[best->second].balanced_step, best->second))
+        best->second = i;
+    }
+  }
+
+  void simulate_as_asked() {
+    std::vector<std::size_t> asked;
+    for (const Candidate& candidate : kept_) asked.push_back(candidate.point);
+    if (search_.points.front().balanced_step) asked.push_back(0);
+    tell("simulating the best " + std::to_string(kept_.size()) + " as asked");
+    parallel_for(asked.size(), request_.num_threads, [&](std::size_t k) {
+      SearchPoint& point = search_.points[asked[k]];
+      RunOptions options;
+      options.main_phase_only = true;
+      RunResult run = run_scenario(reader_.read_as_asked(point.choice), options);
+      point.as_asked = std::move(run.phases.front());
+      // A few bytes a step of each pipeline rank, which no report of a search shows.
+      point.as_asked->memory_over_time.clear();
+      point.as_asked->step.step_times.clear();
+    });
+  }
+
+  // --- what was found ---
+
+  void rank() {
+    for (std::size_t i = 0; i < search_.points.size(); ++i) {
+      SearchPoint& point = search_.points[i];
+      if (!point.as_asked || !point.fits || !point.refusal.empty()) continue;
+      if (!check_bill(point, point.as_asked->step_time)) continue;
+      search_.ranking.push_back(i);
+    }
+    const auto value = [&](std::size_t i) {
+      return goal_value(search_.points[i], search_.points[i].as_asked->step_time);
+    };
+    std::stable_sort(search_.ranking.begin(), search_.ranking.end(), [&](auto a, auto b) {
+      return value(a) < value(b);
+    });
+    // Of equal ones the scenario's own last, as it always was.
+    const auto own = std::find(search_.ranking.begin(), search_.ranking.end(), std::size_t{0});
+    if (own == search_.ranking.end()) return;
+    const auto after = std::find_if(
+        own, search_.ranking.end(), [&](std::size_t i) { return value(i) > value(0); });
+    std::rotate(own, own + 1, after);
+  }
+
+  void find_front() {
+    if (search_.worlds.size() <= 2) return;  // one, and the scenario's own
+    for (const auto& [world, point] : best_of_world_) search_.best_of_worlds.push_back(point);
+    const auto bill = [&](std::size_t i) {
+      return bill_of(search_.worlds[search_.points[i].world], *search_.points[i].balanced_step);
+    };
+    std::vector<std::size_t> by_days = search_.best_of_worlds;
+    std::stable_sort(by_days.begin(), by_days.end(), [&](std::size_t a, std::size_t b) {
+      return std::pair(bill(a).days, bill(a).usd) < std::pair(bill(b).days, bill(b).usd);
+    });
+    for (const std::size_t i : by_days)
+      if (search_.front.empty() || bill(i).usd < bill(search_.front.back()).usd)
+        search_.front.push_back(i);
+  }
+
+  const SearchRequest& request_;
+  PlanReader reader_;
+  DrawnLaws laws_;
+  PlanSearch search_;
+  std::vector<Candidate> kept_;                       // best first
+  std::map<std::size_t, std::size_t> best_of_world_;  // point
+  std::size_t num_simulated_ = 0;
+};
 
 }  // namespace
 
-std::vector<FieldAxis> training_axes(const Scenario& scenario) {
-  const ModelSpec& model = scenario.model;
-  const std::int64_t gpus = scenario.cluster.num_gpus();
-  std::vector<FieldAxis> axes;
-  FieldAxis tp = powers_of_two("tp", 1, scenario.cluster.gpus_per_node);
-  for (FieldAxis::Alternative& a : tp.alternatives)
-    a.set.push_back(field("/plan/sequence_parallel", a.name == "tp 1" ? "false" : "true"));
-  axes.push_back(std::move(tp));
-  axes.push_back(powers_of_two("pp", 1, std::min<std::int64_t>({32, model.num_layers, gpus})));
-  if (model.moe)
-    axes.push_back(powers_of_two("ep", 8, std::min<std::int64_t>(model.moe->num_experts, gpus)));
-  axes.push_back({"schedule", schedule_alternatives(scenario)});
-  axes.push_back(powers_of_two("microbatch", 1, 2));
-  axes.push_back({"recompute",
-                  {{"recompute norms, up-projections, SwiGLU",
-                    {field("/plan/recompute", R"(["norm", "latent_up_projection", "swiglu"])")}},
-                   {"recompute nothing", {field("/plan/recompute", "\"none\"")}},
-                   {"recompute all", {field("/plan/recompute", "\"full\"")}}}});
-  return axes;
+PhaseBill bill_of(const SearchWorld& world, Seconds step) {
+  PhaseBill bill;
+  if (world.step_tokens <= 0) return bill;
+  const Seconds whole = world.tokens / world.step_tokens * step;
+  bill.days = whole.in(day);
+  bill.gpu_hours = static_cast<double>(world.gpus) * whole.in(hour);
+  bill.usd = static_cast<double>(world.gpus) * (world.price * whole).in(USD);
+  return bill;
 }
 
-PlanSearch search_plans(const SearchRequest& request) {
-  const Scenario own = read_scenario(request.scenario, request.settings);
-  JsonNode first_phase = *read_json_file(request.scenario).find("phases");
-  first_phase.items.resize(1);
-  PlanSearch search;
-  search.axes = request.axes;
-  std::size_t num_combinations = 1;
-  for (const FieldAxis& axis : request.axes) num_combinations *= axis.alternatives.size();
-  search.points.resize(1 + num_combinations);
-  for (std::size_t i = 0; i < num_combinations; ++i) {
-    std::size_t rest = i;
-    for (const FieldAxis& axis : request.axes) {
-      search.points[i + 1].choice.push_back(rest % axis.alternatives.size());
-      rest /= axis.alternatives.size();
-    }
-  }
-  if (request.progress)
-    request.progress("simulating " + std::to_string(num_combinations) + " plans");
-  parallel_for(search.points.size(), request.num_threads, [&](std::size_t i) {
-    SearchPoint& point = search.points[i];
-    Settings settings;
-    point.refusal = add_settings(request, first_phase, own, point, settings);
-    if (point.refusal.empty()) simulate(request, settings, true, point);
-    point.refusal = without_file(point.refusal);
-  });
-
-  std::vector<std::size_t> order;
-  for (std::size_t i = 1; i < search.points.size(); ++i)
-    if (search.points[i].refusal.empty() && search.points[i].fits) order.push_back(i);
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return search.points[a].balanced_step < search.points[b].balanced_step;
-  });
-  order.resize(std::min(order.size(), request.num_best));
-  order.push_back(0);
-  if (request.progress)
-    request.progress("simulating the best " + std::to_string(order.size() - 1) + " as asked");
-  parallel_for(order.size(), request.num_threads, [&](std::size_t k) {
-    SearchPoint& point = search.points[order[k]];
-    if (!point.refusal.empty()) return;
-    Settings settings;
-    add_settings(request, first_phase, own, point, settings);
-    simulate(request, settings, false, point);
-  });
-  for (const std::size_t i : order)
-    if (search.points[i].as_asked && search.points[i].fits) search.ranking.push_back(i);
-  std::stable_sort(search.ranking.begin(), search.ranking.end(), [&](std::size_t a, std::size_t b) {
-    return search.points[a].as_asked->step_time < search.points[b].as_asked->step_time;
-  });
-  return search;
+const std::vector<LimitedQuantity>& plan_limits() {
+  static const std::vector<LimitedQuantity> known = {LimitedQuantity::gpus,
+                                                     LimitedQuantity::usd_per_hour,
+                                                     LimitedQuantity::memory,
+                                                     LimitedQuantity::step,
+                                                     LimitedQuantity::days,
+                                                     LimitedQuantity::gpu_hours,
+                                                     LimitedQuantity::usd};
+  return known;
 }
+
+PlanSearch search_plans(const SearchRequest& request) { return BestFirst(request).run(); }
 
 }  // namespace moesim

@@ -56,7 +56,7 @@ StageCosts::StageCosts(const Scenario& scenario,
                        const CostModel& model,
                        bool folded,
                        int num_threads,
-                       const std::optional<NetworkContention>& contention)
+                       const KnownTraffic& known)
     : folded_(folded) {
   const ParallelPlan& plan = phase.plan;
   const ModelSpec& m = scenario.model;
@@ -67,11 +67,14 @@ StageCosts::StageCosts(const Scenario& scenario,
   ranks_per_node_ = ep_ranks_per_node(plan, scenario.cluster);
   if (m.moe) {
     message_ = expert_message(m, plan.recipe);
-    sampler_ =
-        std::make_shared<const RoutingSampler>(routing_problem(scenario, phase), num_threads);
+    const RoutingProblem problem = routing_problem(scenario, phase);
+    sampler_ = known.sampler != nullptr && known.sampler->has_laws_of(problem)
+                   ? std::make_shared<const RoutingSampler>(problem, *known.sampler)
+                   : std::make_shared<const RoutingSampler>(problem, num_threads);
     mean_load_ = sampler_->balanced(dispatched_tokens(shape_)).load;
   }
-  contention_ = contention ? *contention : network_contention(scenario, phase, sampler_.get());
+  contention_ =
+      known.contention ? *known.contention : network_contention(scenario, phase, sampler_.get());
   draw_loads(phase, num_threads);
   cost(scenario, phase, model);
 }

@@ -28,16 +28,21 @@ struct LayerLoad {
   float node_mean_received = 0;  // tokens received, mean over the ranks of its node
 };
 
+// What a caller of many similar phases has at hand.
+struct KnownTraffic {
+  std::optional<NetworkContention> contention;  // of the fabric
+  const RoutingSampler* sampler = nullptr;      // its laws are used where they are those wanted
+};
+
 class StageCosts {
  public:
-  // `folded`: one rank stands for all identical ranks of a stage. `contention`: of the fabric,
-  // where it is known already.
+  // `folded`: one rank stands for all identical ranks of a stage.
   StageCosts(const Scenario& scenario,
              const TrainingPhase& phase,
              const CostModel& model,
              bool folded,
              int num_threads,
-             const std::optional<NetworkContention>& contention = {});
+             const KnownTraffic& known = {});
   // The same loads and contention under another profile: that of `scenario` and `model`, which are
   // otherwise what these costs were made from.
   StageCosts under(const Scenario& scenario,

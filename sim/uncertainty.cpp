@@ -26,7 +26,8 @@ class Repeated {
     from_balanced_ = folded && !alike;
     if (from_balanced_) phase_.routing.kind = RoutingKind::balanced;
     const CostModel model(scenario_.profile, scenario_.cluster.gpu);
-    costs_.emplace(scenario_, phase_, model, folded, num_threads, main.step.contention);
+    costs_.emplace(
+        scenario_, phase_, model, folded, num_threads, KnownTraffic{main.step.contention, nullptr});
   }
   bool from_balanced() const { return from_balanced_; }
   PhaseResult under(const Scenario& moved) const {
