@@ -109,8 +109,10 @@ class BestFirst {
     for (auto& [key, members] : by_key) groups.push_back(std::move(members));
     parallel_for(groups.size(), request_.num_threads, [&](std::size_t g) {
       const PlanReader::Plan& first = plans[groups[g].front()];
-      const StageCosts costs = costs_for_bound(
-          *first.scenario, *first.phase, *first.model, laws_.known(*first.scenario, *first.phase));
+      const StageCosts costs = costs_for_bound(*first.scenario,
+                                               *first.phase,
+                                               *first.model,
+                                               laws_.known(*first.scenario, *first.phase).sampler);
       for (const std::size_t i : groups[g]) {
         SearchPoint& point = search_.points[i];
         const PlanReader::Plan& plan = plans[i];

@@ -182,10 +182,10 @@ class PipelinePath {
 StageCosts costs_for_bound(const Scenario& scenario,
                            const TrainingPhase& phase,
                            const CostModel& model,
-                           const KnownTraffic& known) {
+                           const RoutingSampler* sampler) {
   TrainingPhase one = phase;
   one.batch = phase.plan.dp * phase.plan.microbatch;
-  return {scenario, one, model, /*folded=*/true, /*num_threads=*/1, known};
+  return {scenario, one, model, /*folded=*/true, /*num_threads=*/1, {NetworkContention{}, sampler}};
 }
 
 Tick step_bound(const Scenario& scenario,

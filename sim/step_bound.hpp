@@ -2,7 +2,9 @@
 // needs to leave a plan out with a reason.
 //
 // Routing is balanced and a stage's ranks are alike, so one stands for all of them. What is relaxed
-// is what travels beside the chunks: gradients and weights are taken to cost the streams nothing.
+// is what travels beside the chunks (gradients and weights are taken to cost the streams nothing)
+// and what sharing a blocking fabric adds (factors of at least 1 are taken as 1: finding them is a
+// simulation itself).
 //
 // Proof. In the simulation every operation starts when the last of a fixed set of others has ended
 // (the one before it on its stream, those of the other stream it counts, a message) and takes at
@@ -15,8 +17,8 @@
 //     they are computed once for each program;
 //   - what passes between ranks are whole messages at known times after a step's start. So the
 //     pipeline is a longest path over steps, not over operations: a hundredth of the events.
-// Where nothing travels beside the chunks nothing was relaxed, and the bound is the step itself
-// (tests/unit/test_step_bound.cpp).
+// Where nothing travels beside the chunks and the fabric does not block, the bound is the step
+// itself (tests/unit/test_step_bound.cpp).
 #pragma once
 
 #include "model/scenario.hpp"
@@ -30,7 +32,7 @@ namespace moesim {
 StageCosts costs_for_bound(const Scenario& scenario,
                            const TrainingPhase& phase,
                            const CostModel& model,
-                           const KnownTraffic& known = {});
+                           const RoutingSampler* sampler = nullptr);
 
 // Optimizer included. The phase's ranks are identical and its schedule can run it; `costs` are
 // costs_for_bound of it, or of a plan that has the same ones.
