@@ -8,6 +8,7 @@
 
 #include "model/errors.hpp"
 #include "model/json_message.hpp"
+#include "model/named_file.hpp"
 #include "model/random.hpp"
 #include "model/routing_record.hpp"
 
@@ -98,11 +99,11 @@ void read_table(ObjectReader& reader,
                 std::int64_t top_k,
                 const std::filesystem::path& folder,
                 PopularitySpec& spec) {
-  const std::filesystem::path file = reader.text("file");
+  reader.text("file");
   const std::string domain = reader.text_or("domain", ""), method = reader.text_or("method", "");
   try {
-    spec.table = std::make_shared<const LoadTable>(
-        read_load_table((folder / file).lexically_normal(), domain, method, num_experts));
+    spec.table = std::make_shared<const LoadTable>(read_load_table(
+        named_file(*reader.node().find("file"), folder), domain, method, num_experts));
   } catch (const InputError& error) {
     reader.fail("file", error.what());
   }

@@ -4,6 +4,7 @@
 
 #include "model/composed_scenario.hpp"
 #include "model/json_message.hpp"
+#include "model/named_file.hpp"
 #include "model/uncertain_inputs.hpp"
 
 namespace moesim {
@@ -47,10 +48,10 @@ void resolve(JsonNode& object, const std::string& key, const fs::path& folder, J
     if (value.kind != JsonNode::Kind::string || value.text.empty())
       throw InputError(value.place(),
                        "expected a file name or an object, found " + value.describe());
-    const fs::path path = folder / value.text;
+    const fs::path path = named_file(value, folder);
     JsonNode content;
     try {
-      content = files.read(path.lexically_normal());
+      content = files.read(path);
     } catch (const InputError& error) {
       throw InputError(value.place(), error.what());
     }
@@ -136,10 +137,10 @@ void read_base(ObjectReader& reader, ScenarioBase& base) {
   reader.ignore("override");
   const JsonNode& config = reader.required("model");
   const JsonNode* model_name = config.find("_name_or_path");
-  base.model = read_model_spec(
-      config,
-      model_name != nullptr && model_name->kind == JsonNode::Kind::string ? model_name->text
-                                                                          : base.name);
+  base.model = read_model_spec(config,
+                               model_name != nullptr && model_name->kind == JsonNode::Kind::string
+                                   ? model_name->text
+                                   : base.name);
   for (const std::int64_t window : base.model.attention_window)
     if (window != 0)
       ObjectReader(config).fail(

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "model/json_message.hpp"
+#include "model/named_file.hpp"
 #include "model/serving/arrival_process.hpp"
 #include "model/serving/request_spec.hpp"
 #include "model/serving/trace_file.hpp"
@@ -13,9 +14,9 @@
 namespace moesim {
 namespace {
 
-constexpr double kMostTokens = 1e9;                  // of one request, and of each of its parts
+constexpr double kMostTokens = 1e9;                   // of one request, and of each of its parts
 constexpr double kLeastRate = 1e-6, kMostRate = 1e9;  // per second: beyond, a unit is wrong
-constexpr const char* kLongest = "8640000 s";        // 100 days, of the 106 that a Tick holds
+constexpr const char* kLongest = "8640000 s";         // 100 days, of the 106 that a Tick holds
 
 template <std::size_t N>
 std::size_t choice_of(ObjectReader& reader,
@@ -55,9 +56,10 @@ void read_empirical(ObjectReader& reader, LengthSpec& spec) {
     spec.weights.assign(bins, 1);
   }
   if (spec.weights.size() != bins) {
-    reader.fail("weights", "expected " + std::to_string(bins) + ", one " +
-                               (spec.is_histogram ? "a bin" : "a value") + ", found " +
-                               std::to_string(spec.weights.size()));
+    reader.fail("weights",
+                "expected " + std::to_string(bins) + ", one " +
+                    (spec.is_histogram ? "a bin" : "a value") + ", found " +
+                    std::to_string(spec.weights.size()));
   }
   if (std::all_of(spec.weights.begin(), spec.weights.end(), [](double w) { return w == 0; })) {
     reader.fail("weights", "all are 0");
@@ -169,7 +171,8 @@ ArrivalSpec read_arrivals(const JsonNode& node) {
     case ArrivalKind::diurnal: read_diurnal(reader, spec); break;
     case ArrivalKind::closed_loop:
       spec.concurrency = reader.integer("concurrency", 1, 100'000'000);
-      if (reader.has("think_time")) spec.think_time = reader.seconds_at_most("think_time", kLongest);
+      if (reader.has("think_time"))
+        spec.think_time = reader.seconds_at_most("think_time", kLongest);
       break;
     case ArrivalKind::sessions:
       spec.rate_per_s = read_rate(reader, "sessions_per_s");
@@ -187,8 +190,7 @@ TraceUse read_trace(const JsonNode& node, const std::filesystem::path& folder) {
   ObjectReader reader(node);
   TraceUse use;
   TraceOptions options;
-  const std::filesystem::path file = reader.text("file");
-  if (file.empty()) reader.fail("file", "is empty");
+  if (reader.text("file").empty()) reader.fail("file", "is empty");
   if (reader.has("format")) {
     options.format = static_cast<TraceFormat>(choice_of(reader, "format", kTraceFormatNames));
   }
@@ -212,15 +214,17 @@ TraceUse read_trace(const JsonNode& node, const std::filesystem::path& folder) {
   if (reader.has("jitter")) use.jitter = reader.seconds_at_most("jitter", kLongest);
   reader.finish();
 
-  auto trace = std::make_shared<RequestTrace>(read_request_trace(folder / file, options));
+  auto trace = std::make_shared<RequestTrace>(
+      read_request_trace(named_file(*node.find("file"), folder), options));
   const bool is_timed = use.window_start || use.window_duration || use.time_scale != 1 ||
                         use.rate_scale != 1 || use.jitter > 0 * s;
   if (!trace->has_times && is_timed) {
     reader.fail("window, scales and jitter need times, and " + trace->file + " has none");
   }
   if (trace->has_waits && use.rate_scale != 1) {
-    reader.fail("rate_scale", "cannot copy sessions whose turns wait for answers; time_scale can "
-                              "stretch them");
+    reader.fail("rate_scale",
+                "cannot copy sessions whose turns wait for answers; time_scale can "
+                "stretch them");
   }
   use.trace = std::move(trace);
   return use;
@@ -322,9 +326,9 @@ RequestSpec read_requests(const JsonNode& node, const std::filesystem::path& fol
   spec.cached_share = reader.number_or("cached_share", 0, 0.999, 0);
   spec.cached_requests = reader.number_or("cached_requests", 1e-6, 1, 1);
   if (spec.cached_share >= spec.cached_requests) {
-    reader.fail("cached_requests", "expected more than cached_share, " +
-                                       number_text(spec.cached_share) +
-                                       ": no request is cached altogether");
+    reader.fail("cached_requests",
+                "expected more than cached_share, " + number_text(spec.cached_share) +
+                    ": no request is cached altogether");
   }
   if (reader.has("num_requests")) {
     spec.num_requests = reader.count("num_requests");

@@ -6,6 +6,7 @@
 
 #include "reports/commands/run_options.hpp"
 #include "reports/format.hpp"
+#include "reports/inputs.hpp"
 #include "reports/serving/capacity_report.hpp"
 
 namespace moesim {
@@ -39,7 +40,11 @@ int capacity(const Options& options, const CommandContext& context) {
     throw InputError(options.scenario, error.what());
   }
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
-  deliver(capacity_report(scenario, bounds, plan),
+  std::vector<InputRow> inputs;
+  if (!options.output_folder.empty())
+    inputs = input_rows(compose_document(options.scenario, settings),
+                        std::filesystem::path(options.scenario).parent_path());
+  deliver(capacity_report(scenario, bounds, plan, inputs),
           capacity_json(scenario, bounds, plan),
           options.output_folder,
           context);

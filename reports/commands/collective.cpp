@@ -6,18 +6,16 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
-#include <sstream>
 
 #include "reports/collective_report.hpp"
-#include "reports/commands/commands.hpp"
+#include "reports/commands/deliver.hpp"
 #include "reports/format.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
 
 struct Options {
-  std::string scenario, kind = "all_reduce", bytes;
+  std::string scenario, kind = "all_reduce", bytes, output_folder;
   std::vector<std::string> settings;
   std::optional<std::int64_t> gpus, stride;
   std::int64_t first_gpu = 0, groups = 1;
@@ -150,13 +148,10 @@ int run_collective(const Options& options, const CommandContext& context) {
   }
   if (!is_measured)
     throw InputError("--kind " + options.kind, kinds.front().front().refused.front().second);
-  if (context.common.json) {
-    print(collective_json(bench, kinds).dump());
-  } else {
-    std::ostringstream text;
-    write_markdown(collective_report(bench, kinds, options.sizes), text);
-    print_markdown(text.str(), context.common);
-  }
+  deliver(collective_report(bench, kinds, options.sizes),
+          collective_json(bench, kinds),
+          options.output_folder,
+          context);
   return kDone;
 }
 
@@ -195,6 +190,7 @@ void add_collective_command(CLI::App& app, CommandContext& context) {
                    options->stride,
                    "Group i has every stride-th GPU from its i-th on, as data-parallel groups have")
       ->check(count);
+  add_output_option(*command, options->output_folder);
   add_set_option(*command, options->settings);
   add_common_options(*command, context);
   command->callback([options, &context] {

@@ -2,13 +2,11 @@
 // operation by operation.
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <sstream>
 
 #include "model/device_name.hpp"
 #include "model/json_message.hpp"
-#include "reports/commands/commands.hpp"
+#include "reports/commands/deliver.hpp"
 #include "reports/trace_report.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
@@ -16,7 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string trace, scenario, mapping;
+  std::string trace, scenario, mapping, output_folder;
   std::vector<std::string> settings;
 };
 
@@ -97,13 +95,7 @@ int compare(const Options& options, const CommandContext& context) {
   progress("simulating " + scenario.name);
   input.comparison = compare_trace(trace_times(trace, mapping),
                                    pair_times(scenario, context.common.num_threads()));
-  if (context.common.json) {
-    print(trace_json(input).dump());
-  } else {
-    std::ostringstream text;
-    write_markdown(trace_report(input), text);
-    print_markdown(text.str(), context.common);
-  }
+  deliver(trace_report(input), trace_json(input), options.output_folder, context);
   return kDone;
 }
 
@@ -128,6 +120,7 @@ void add_compare_trace_command(CLI::App& app, CommandContext& context) {
       "--mapping",
       options->mapping,
       "Which kernel is which operation (the shipped traces/deepseek-v3-train.json)");
+  add_output_option(*command, options->output_folder);
   add_set_option(*command, options->settings);
   add_common_options(*command, context);
   command->callback([options, &context] {

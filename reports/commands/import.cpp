@@ -3,13 +3,11 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
-#include <sstream>
 
 #include "model/json_message.hpp"
-#include "reports/commands/commands.hpp"
+#include "reports/commands/deliver.hpp"
 #include "reports/import/import_report.hpp"
 #include "reports/import/shell_words.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
@@ -62,13 +60,7 @@ int run_import(const Options& options,
   const LaunchImport imported =
       import_launch(launcher, argument_words(unknown, options.after_dashes), launch);
   if (!options.output_file.empty()) write_file(options.output_file, plan_file_text(imported));
-  if (context.common.json) {
-    print(import_json(imported).dump());
-  } else {
-    std::ostringstream text;
-    write_markdown(import_report(imported, options.output_file), text);
-    print_markdown(text.str(), context.common);
-  }
+  deliver(import_report(imported, options.output_file), import_json(imported), "", context);
   return kDone;
 }
 

@@ -1,20 +1,18 @@
 // moesim model CONFIG: what a model is made of, before any hardware.
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <sstream>
 
 #include "model/model_counts.hpp"
-#include "reports/commands/commands.hpp"
+#include "reports/commands/deliver.hpp"
 #include "reports/format.hpp"
 #include "reports/model_json.hpp"
 #include "reports/report.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
 
 struct Options {
-  std::string config;
+  std::string config, output_folder;
   std::int64_t seq_len = 4096;
 };
 
@@ -106,17 +104,15 @@ void add_model_command(CLI::App& app, CommandContext& context) {
   command->add_option("config", options->config, "A Hugging Face config.json")->required();
   command->add_option("--seq-len", options->seq_len, "Sequence length for attention FLOPs")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 32));
+  add_output_option(*command, options->output_folder);
   add_common_options(*command, context);
   command->callback([options, &context] {
     context.chosen = [options, &context] {
       const ModelSpec model = read_model_spec(std::filesystem::path(options->config));
-      if (context.common.json) {
-        print(model_json(model, options->seq_len).dump());
-      } else {
-        std::ostringstream text;
-        write_markdown(model_report(model, options->seq_len), text);
-        print_markdown(text.str(), context.common);
-      }
+      deliver(model_report(model, options->seq_len),
+              model_json(model, options->seq_len),
+              options->output_folder,
+              context);
       return kDone;
     };
   });

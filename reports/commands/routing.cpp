@@ -5,9 +5,8 @@
 #include <memory>
 #include <sstream>
 
-#include "reports/commands/commands.hpp"
+#include "reports/commands/deliver.hpp"
 #include "reports/routing_report.hpp"
-#include "reports/writers.hpp"
 #include "sim/stage_costs.hpp"
 
 namespace moesim {
@@ -16,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string scenario, replay;
+  std::string scenario, replay, output_folder;
   std::vector<std::string> settings;
   std::int64_t layer = 0, tokens = 1024, phase = 0;
 
@@ -162,13 +161,7 @@ int run_routing(const Options& options, const CommandContext& context) {
     run.replayed_file = options.replay;
     run.replayed = replayed(options.replay, problem);
   }
-  if (context.common.json) {
-    print(routing_json(run).dump());
-  } else {
-    std::ostringstream text;
-    write_markdown(routing_report(run), text);
-    print_markdown(text.str(), context.common);
-  }
+  deliver(routing_report(run), routing_json(run), options.output_folder, context);
   return kDone;
 }
 
@@ -248,6 +241,7 @@ void add_routing_command(CLI::App& app, CommandContext& context) {
       "--set '/routing/popularity={\"kind\": \"zipf\", \"exponent\": 0.5}' --balance bias\n"
       "  moesim routing scenarios/deepseek-v3-chunk.jsonc --replay tokens.jsonl");
   command->add_option("scenario", options->scenario, "A scenario file")->required();
+  add_output_option(*command, options->output_folder);
   add_set_option(*command, options->settings);
   command->add_option("--layer", options->layer, "Which of the layers with experts, from 0 (0)")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 20));

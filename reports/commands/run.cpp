@@ -90,8 +90,8 @@ int run(const RunArguments& options, const CommandContext& context) {
   if (writes_files) {
     input.inputs = input_rows(compose_document(path, settings), path.parent_path());
     if (result.phases.front().refusal.empty())
-      input.routing = routing_picture(
-          scenario, scenario.phases.front(), run_options.simulation.num_threads);
+      input.routing =
+          routing_picture(scenario, scenario.phases.front(), run_options.simulation.num_threads);
   }
 
   if (!options.trace_file.empty())

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <sstream>
 
 #include "model/json_message.hpp"
 #include "model/json_writer.hpp"
@@ -16,7 +15,7 @@
 #include "reports/format.hpp"
 #include "reports/sweep/run_sweep.hpp"
 #include "reports/sweep/slurm_job.hpp"
-#include "reports/writers.hpp"
+#include "reports/tables.hpp"
 
 namespace moesim {
 namespace {
@@ -74,18 +73,16 @@ SweepRequest request_of(const Options& options, const CommandContext& context) {
 }
 
 int list_points(SweepPoints& points, const SweepShard& shard) {
-  std::string text = "point,id";
-  for (const std::string& field : points.fields()) text += "," + sweep_csv_cell(field);
-  text += "\n";
+  Table table{"", {"point", "id"}, {}};
+  table.columns.insert(table.columns.end(), points.fields().begin(), points.fields().end());
   for (std::size_t i = 0; i < points.size(); ++i) {
     if (!shard.has(i)) continue;
-    text += std::to_string(i) + "," + points.id(i);
+    std::vector<std::string> cells = {std::to_string(i), points.id(i)};
     for (const auto& [pointer, value] : points.varied(i))
-      text += "," + sweep_csv_cell(value.kind == JsonNode::Kind::string ? value.text
-                                                                        : canonical_text(value));
-    text += "\n";
+      cells.push_back(value.kind == JsonNode::Kind::string ? value.text : canonical_text(value));
+    table.rows.push_back(std::move(cells));
   }
-  print(text);
+  print(csv_text(table));
   return kDone;
 }
 
@@ -182,13 +179,10 @@ SweepFindings findings_of(const SweepShown& shown) {
 int deliver_sweep(SweepFindings& findings, const SweepShown& shown, const CommandContext& context) {
   check_metrics(findings);
   if (!shown.csv.empty()) write_file(shown.csv, sweep_csv(findings));
-  if (context.common.json) {
-    print(sweep_json(findings, shown.num_best).dump());
-  } else {
-    std::ostringstream markdown;
-    write_markdown(make_sweep_report(findings, shown.num_best), markdown);
-    print_markdown(markdown.str(), context.common);
-  }
+  deliver(make_sweep_report(findings, shown.num_best),
+          sweep_json(findings, shown.num_best),
+          shown.report_folder,
+          context);
   const bool any = std::any_of(
       findings.rows.begin(), findings.rows.end(), [](const SweepRow& row) { return row.feasible; });
   return any ? kDone : kInfeasible;
@@ -206,6 +200,9 @@ void add_sweep_shown_options(CLI::App& command, SweepShown& shown) {
       "--pareto", shown.pareto, "Goals, such as min:cost_usd,max:mfu_causal; the first one ranks");
   command.add_option("--best", shown.num_best, "How many points to show")
       ->check(CLI::Range(1, 100000));
+  command.add_option("--report",
+                     shown.report_folder,
+                     "Folder for the report as HTML, Markdown and JSON, and its tables");
   command.add_option("--csv", shown.csv, "Write all points with all metrics to a CSV file");
 }
 

@@ -11,7 +11,7 @@ namespace moesim {
 
 struct SweepShown {
   std::vector<std::string> metrics;
-  std::string pareto, csv;
+  std::string pareto, csv, report_folder;
   std::size_t num_best = 10;
 };
 

@@ -4,23 +4,21 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <sstream>
 
 #include "model/network/fabric_layout.hpp"
 #include "model/network/inventory.hpp"
 #include "model/network/path_classes.hpp"
-#include "reports/commands/commands.hpp"
+#include "reports/commands/deliver.hpp"
 #include "reports/format.hpp"
 #include "reports/formulas.hpp"
 #include "reports/known_figures.hpp"
 #include "reports/report.hpp"
-#include "reports/writers.hpp"
 
 namespace moesim {
 namespace {
 
 struct Options {
-  std::string cluster;
+  std::string cluster, output_folder;
   bool compare = false;
   std::int64_t ports = 64;
 };
@@ -316,17 +314,6 @@ JsonValue compare_json(const std::vector<ComparedRow>& rows, std::int64_t ports)
       .set("rows", std::move(list));
 }
 
-int show(const Report& report, const JsonValue& document, const CommonOptions& common) {
-  if (common.json) {
-    print(document.dump());
-  } else {
-    std::ostringstream text;
-    write_markdown(report, text);
-    print_markdown(text.str(), common);
-  }
-  return kDone;
-}
-
 }  // namespace
 
 void add_topology_command(CLI::App& app, CommandContext& context) {
@@ -344,20 +331,24 @@ void add_topology_command(CLI::App& app, CommandContext& context) {
   command->add_option("--ports", options->ports, "Ports of a switch, for --compare")
       ->check(CLI::Range(std::int64_t{8}, std::int64_t{1024}))
       ->needs(compare);
+  add_output_option(*command, options->output_folder);
   add_common_options(*command, context);
   command->callback([options, &context] {
     context.chosen = [options, &context] {
       if (options->compare) {
         const auto rows = compared_rows(options->ports);
-        return show(compare_report(rows, options->ports),
-                    compare_json(rows, options->ports),
-                    context.common);
+        deliver(compare_report(rows, options->ports),
+                compare_json(rows, options->ports),
+                options->output_folder,
+                context);
+        return kDone;
       }
       if (options->cluster.empty())
         throw InputError("topology", "expected a cluster's file, or --compare");
       const ClusterSpec c = read_cluster_file(options->cluster);
       const Count n = count(c);
-      return show(cluster_report(c, n), cluster_json(c, n), context.common);
+      deliver(cluster_report(c, n), cluster_json(c, n), options->output_folder, context);
+      return kDone;
     };
   });
 }

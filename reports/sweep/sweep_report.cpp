@@ -9,6 +9,7 @@
 
 #include "model/json_message.hpp"
 #include "reports/format.hpp"
+#include "reports/tables.hpp"
 
 namespace moesim {
 namespace {
@@ -333,31 +334,26 @@ JsonValue sweep_json(const SweepFindings& findings, std::size_t num_best) {
   return document;
 }
 
-std::string sweep_csv_cell(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
-}
-
 std::string sweep_csv(const SweepFindings& findings) {
   const std::vector<std::string> metrics = known_metrics(findings);
-  std::string text = "point,id";
-  for (const std::string& field : findings.fields) text += "," + sweep_csv_cell(field);
-  text += ",feasible,reason";
-  for (const std::string& metric : metrics) text += "," + sweep_csv_cell(metric);
-  text += "\n";
+  Table table{"", {"point", "id"}, {}};
+  const auto append = [](std::vector<std::string>& cells, const std::vector<std::string>& more) {
+    cells.insert(cells.end(), more.begin(), more.end());
+  };
+  append(table.columns, findings.fields);
+  append(table.columns, {"feasible", "reason"});
+  append(table.columns, metrics);
   for (const SweepRow& row : findings.rows) {
-    text += std::to_string(row.point) + "," + row.id;
-    for (const std::string& value : row.set) text += "," + sweep_csv_cell(value);
-    text += std::string(row.feasible ? ",1," : ",0,") + sweep_csv_cell(row.reason);
+    std::vector<std::string> cells = {std::to_string(row.point), row.id};
+    append(cells, row.set);
+    append(cells, {row.feasible ? "1" : "0", row.reason});
     for (const std::string& metric : metrics) {
       const double* value = row.metric(metric);
-      text += value == nullptr ? "," : "," + number_text(*value);
+      cells.push_back(value == nullptr ? "" : number_text(*value));
     }
-    text += "\n";
+    table.rows.push_back(std::move(cells));
   }
-  return text;
+  return csv_text(table);
 }
 
 }  // namespace moesim

@@ -43,6 +43,5 @@ JsonValue sweep_json(const SweepFindings& findings, std::size_t num_best);
 // A line a point: its number and id, the fields that vary, feasible, reason, every metric that any
 // point has.
 std::string sweep_csv(const SweepFindings& findings);
-std::string sweep_csv_cell(const std::string& text);  // quoted where it has to be
 
 }  // namespace moesim
