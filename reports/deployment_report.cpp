@@ -276,6 +276,7 @@ Report make_deployment_report(const ServingScenario& scenario,
   Report report;
   report.title = scenario.name + ": deployment search";
   report.facts = {{"scenario", scenario.name + " (" + scenario.hash + ")"},
+                  {"model", scenario.model.name},
                   {"profile", scenario.profile.id},
                   {"service level", bounds_text(request.bounds)},
                   {"deployments", std::to_string(search.points.size() - 1)}};

@@ -234,6 +234,7 @@ Report make_plan_search_report(const Scenario& scenario, const PlanSearch& searc
   Report report;
   report.title = scenario.name + ": plan search";
   report.facts = {{"scenario", scenario.name + " (" + scenario.hash + ")"},
+                  {"model", scenario.model.name},
                   {"profile", scenario.profile.id},
                   {"plans", std::to_string(search.points.size() - 1)},
                   {"for", search.goal == PlanGoal::fastest ? "fastest" : "cheapest"}};

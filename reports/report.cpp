@@ -34,6 +34,7 @@ Report make_report(const ReportInput& input) {
   const char* kind = kProfileKinds[static_cast<std::size_t>(input.scenario.profile.kind)];
   report.facts = {
       {"scenario", input.scenario.description},
+      {"model", input.scenario.model.name},
       {"scenario hash", input.scenario.hash},
       {"profile",
        input.scenario.profile.id + " (" + kind + ", on " + input.scenario.profile.gpu.name + ")"},

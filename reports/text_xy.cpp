@@ -81,7 +81,7 @@ void add_field(const XyChart& chart, const Scales& scales, std::vector<std::stri
     if (!scales.x.shows(x) || !scales.y.shows(y)) return;
     field[kFieldRows - 1 - scales.y.cell(y, kFieldRows)][scales.x.cell(x, kFieldColumns)] = sign;
   };
-  for (std::size_t i = chart.series.size(); i-- > 0;)
+  for (std::size_t i = 0; i < chart.series.size(); ++i)  // the later one on top, as on the page
     for (const auto& [x, y] : chart.series[i].points)
       put(x, y, kPointSigns[i % kPointSigns.size()]);
   for (std::size_t i = 0; i < chart.marks.size() && i < 26; ++i)

@@ -55,7 +55,8 @@ Section verdict_section(const ServingScenario& scenario, const CapacityPlan& pla
   section.notes.push_back(
       plan.search.complete
           ? "The answer is of one seed and of the calibration as it is; `moesim run` shows its "
-            "intervals. One unit less of any pool does not hold: it was simulated, or throughput alone rules it out."
+            "intervals. One unit less of any pool does not hold: it was simulated, or throughput "
+            "alone rules it out."
           : "The budget of simulations ran out: fewer GPUs may do.");
   return section;
 }
@@ -159,6 +160,7 @@ Report capacity_report(const ServingScenario& scenario,
   Report report;
   report.title = scenario.name + ": capacity";
   report.facts = {{"scenario", scenario.description},
+                  {"model", scenario.model.name},
                   {"scenario hash", scenario.hash},
                   {"profile", scenario.profile.id},
                   {"seed", std::to_string(scenario.seed)}};

@@ -52,8 +52,8 @@ JsonValue step_json(const StepPointResult& r) {
 
 JsonValue use_json(const PoolSpec& spec, const PoolResult& r, double end) {
   const double node_seconds = r.gpu_time.in(s) / static_cast<double>(spec.cluster.gpus_per_node);
-  const double nodes_per_unit = static_cast<double>(spec.plan.num_gpus()) /
-                                static_cast<double>(spec.cluster.gpus_per_node);
+  const double nodes_per_unit =
+      static_cast<double>(spec.plan.num_gpus()) / static_cast<double>(spec.cluster.gpus_per_node);
   const auto per_node = [&](std::int64_t tokens) {
     return node_seconds > 0 ? static_cast<double>(tokens) / node_seconds : 0;
   };
@@ -136,8 +136,7 @@ JsonValue cost_json(const ServingCost& cost) {
       .set("all_per_million_tokens_usd", optional_json(cost.all_per_million_tokens))
       .set("revenue_usd", optional_json(cost.revenue))
       .set("margin", optional_json(cost.margin))
-      .set("most_energy_j",
-           cost.most_energy ? JsonValue(cost.most_energy->in(J)) : JsonValue())
+      .set("most_energy_j", cost.most_energy ? JsonValue(cost.most_energy->in(J)) : JsonValue())
       .set("most_energy_per_output_token_j", optional_json(cost.most_joules_per_output_token));
 }
 
@@ -212,8 +211,13 @@ JsonValue intervals_json(const ServingRun& run, const ServingUncertainty& uncert
     add("steps/" + std::to_string(i) + "/step_time_s",
         [i](const ServingRun& r) { return r.steps[i].step.in(s); });
   if (!run.runs.empty())
-    for (const char* key : {"ttft_s/mean", "ttft_s/p50", "ttft_s/p99", "tpot_s/mean", "tpot_s/p50",
-                            "tpot_s/p99", "output_tokens_per_s_per_gpu"})
+    for (const char* key : {"ttft_s/mean",
+                            "ttft_s/p50",
+                            "ttft_s/p99",
+                            "tpot_s/mean",
+                            "tpot_s/p50",
+                            "tpot_s/p99",
+                            "output_tokens_per_s_per_gpu"})
       add(key, [key](const ServingRun& r) {
         return metrics_json(r).number_at("/" + std::string(key)).value();
       });
@@ -227,8 +231,7 @@ JsonValue serving_json(const ServingScenario& scenario,
                        const std::optional<ServingUncertainty>& uncertainty) {
   JsonValue document = JsonValue::object();
   document.set("schema_version", 1)
-      .set("scenario",
-           JsonValue::object().set("name", scenario.name).set("hash", scenario.hash))
+      .set("scenario", JsonValue::object().set("name", scenario.name).set("hash", scenario.hash))
       .set("profile", scenario.profile.id)
       .set("seed", scenario.seed)
       .set("feasible", run.feasible)

@@ -66,19 +66,20 @@ std::optional<Section> serving_pools_section(const ServingReportInput& input) {
   };
   using Spec = const PoolSpec&;
   using Result = const PoolResult&;
-  row("units provisioned, mean", [&](Spec, Result r) { return digits4(r.provisioned_ticks / end); });
-  row("units provisioned, most",
-      [](Spec, Result r) { return std::to_string(r.peak_units); });
-  row("nodes provisioned, mean", [&](Spec p, Result r) { return nodes(r.provisioned_ticks / end, p); });
+  row("units provisioned, mean",
+      [&](Spec, Result r) { return digits4(r.provisioned_ticks / end); });
+  row("units provisioned, most", [](Spec, Result r) { return std::to_string(r.peak_units); });
+  row("nodes provisioned, mean",
+      [&](Spec p, Result r) { return nodes(r.provisioned_ticks / end, p); });
   row("nodes provisioned, most",
       [](Spec p, Result r) { return nodes(static_cast<double>(r.peak_units), p); });
   std::vector<std::string> perfect = {"units of a perfect autoscaler, mean (lower bound)"};
-  for (std::size_t i = 0; i < specs.size(); ++i) perfect.push_back(digits4(perfect_units(result, i)));
+  for (std::size_t i = 0; i < specs.size(); ++i)
+    perfect.push_back(digits4(perfect_units(result, i)));
   table.rows.push_back(std::move(perfect));
-  row("time inside steps, of units up",
-      [](Spec, Result r) {
-        return format_percent(share(static_cast<double>(r.total.busy), r.up_ticks));
-      });
+  row("time inside steps, of units up", [](Spec, Result r) {
+    return format_percent(share(static_cast<double>(r.total.busy), r.up_ticks));
+  });
   row("KV pages in use, of units up", [](Spec, Result r) {
     return format_percent(share(r.total.kv_page_ticks, r.capacity.pages * r.up_ticks));
   });
@@ -89,22 +90,19 @@ std::optional<Section> serving_pools_section(const ServingReportInput& input) {
   row("steps", [](Spec, Result r) { return digits4(static_cast<double>(r.total.steps)); });
   row("prompt tokens computed",
       [](Spec, Result r) { return format_count(static_cast<double>(r.total.prompt_tokens)); });
-  row("of those, a second time", [](Spec, Result r) {
-    return format_count(static_cast<double>(r.total.recomputed_tokens));
-  });
+  row("of those, a second time",
+      [](Spec, Result r) { return format_count(static_cast<double>(r.total.recomputed_tokens)); });
   row("prompt tokens found cached",
       [](Spec, Result r) { return format_count(static_cast<double>(r.total.cached_tokens)); });
   row("output tokens",
       [](Spec, Result r) { return format_count(static_cast<double>(r.total.output_tokens)); });
   row("input tokens per second and provisioned node, cached ones included", [](Spec p, Result r) {
-    const double node_seconds =
-        r.gpu_time.in(s) / static_cast<double>(p.cluster.gpus_per_node);
-    return digits4(share(
-        static_cast<double>(r.total.prompt_tokens + r.total.cached_tokens), node_seconds));
+    const double node_seconds = r.gpu_time.in(s) / static_cast<double>(p.cluster.gpus_per_node);
+    return digits4(
+        share(static_cast<double>(r.total.prompt_tokens + r.total.cached_tokens), node_seconds));
   });
   row("output tokens per second and provisioned node", [](Spec p, Result r) {
-    const double node_seconds =
-        r.gpu_time.in(s) / static_cast<double>(p.cluster.gpus_per_node);
+    const double node_seconds = r.gpu_time.in(s) / static_cast<double>(p.cluster.gpus_per_node);
     return digits4(share(static_cast<double>(r.total.output_tokens), node_seconds));
   });
   row("drafts accepted", [](Spec, Result r) {
@@ -115,19 +113,19 @@ std::optional<Section> serving_pools_section(const ServingReportInput& input) {
   });
   row("preemptions", [](Spec, Result r) { return std::to_string(r.total.preemptions); });
   row("failures of units", [](Spec, Result r) { return std::to_string(r.failures); });
-  row("changes by the scaler",
-      [](Spec, Result r) { return std::to_string(r.decisions.size()); });
+  row("changes by the scaler", [](Spec, Result r) { return std::to_string(r.decisions.size()); });
   section.tables.push_back(std::move(table));
   const TransferResult& t = result.transfers;
   if (t.count > 0) {
     const auto mean = [&](double ticks) {
       return format_seconds(ticks / static_cast<double>(t.count) * ps.in(s));
     };
-    section.notes.push_back(
-        "KV transfers: " + std::to_string(t.count) + " of " +
-        format_bytes(t.bytes / static_cast<double>(t.count)) + " on average; from first token to a "
-        "place in a decode unit " + mean(t.place_ticks) + ", then waiting for ports " +
-        mean(t.port_ticks) + ", then on the wire " + mean(t.wire_ticks) + ".");
+    section.notes.push_back("KV transfers: " + std::to_string(t.count) + " of " +
+                            format_bytes(t.bytes / static_cast<double>(t.count)) +
+                            " on average; from first token to a "
+                            "place in a decode unit " +
+                            mean(t.place_ticks) + ", then waiting for ports " + mean(t.port_ticks) +
+                            ", then on the wire " + mean(t.wire_ticks) + ".");
   }
   return section;
 }

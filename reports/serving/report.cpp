@@ -39,6 +39,7 @@ Report make_report(const ServingReportInput& input) {
   const char* kind = kProfileKinds[static_cast<std::size_t>(scenario.profile.kind)];
   report.facts = {
       {"scenario", scenario.description},
+      {"model", scenario.model.name},
       {"scenario hash", scenario.hash},
       {"profile", scenario.profile.id + " (" + kind + ", on " + scenario.profile.gpu.name + ")"},
       {"seed", std::to_string(scenario.seed)}};

@@ -19,9 +19,9 @@ std::string sure(const ServingReportInput& input,
 
 std::string saturation_text(const Saturation& s) {
   if (s.is_saturated)
-    return "SATURATED: " + digits4(s.waiting_first_half) + " waiting on average in the first half, " +
-           digits4(s.waiting_second_half) + " in the second, " +
-           std::to_string(s.waiting_at_end) + " at the last arrival";
+    return "SATURATED: " + digits4(s.waiting_first_half) +
+           " waiting on average in the first half, " + digits4(s.waiting_second_half) +
+           " in the second, " + std::to_string(s.waiting_at_end) + " at the last arrival";
   return "no: " + digits4(s.waiting_first_half) + " waiting on average in the first half, " +
          digits4(s.waiting_second_half) + " in the second";
 }
@@ -83,18 +83,22 @@ std::optional<Section> serving_summary_section(const ServingReportInput& input) 
     add("output tokens per second and GPU",
         digits4(m.output_throughput() / gpus_provisioned(run)) + ", over " +
             digits4(gpus_provisioned(run)) + " GPUs provisioned on average");
-    add("time to first token, median", sure(input, [](const SeedRun& r) {
-          return r.metrics.ttft_s.median;
-        }, format_seconds));
-    add("time to first token, 99th percentile", sure(input, [](const SeedRun& r) {
-          return r.metrics.ttft_s.percentile(99);
-        }, format_seconds));
-    add("time per output token, median", sure(input, [](const SeedRun& r) {
-          return r.metrics.tpot_s.median;
-        }, format_seconds));
-    add("time per output token, 99th percentile", sure(input, [](const SeedRun& r) {
-          return r.metrics.tpot_s.percentile(99);
-        }, format_seconds));
+    add("time to first token, median",
+        sure(
+            input, [](const SeedRun& r) { return r.metrics.ttft_s.median; }, format_seconds));
+    add("time to first token, 99th percentile",
+        sure(
+            input,
+            [](const SeedRun& r) { return r.metrics.ttft_s.percentile(99); },
+            format_seconds));
+    add("time per output token, median",
+        sure(
+            input, [](const SeedRun& r) { return r.metrics.tpot_s.median; }, format_seconds));
+    add("time per output token, 99th percentile",
+        sure(
+            input,
+            [](const SeedRun& r) { return r.metrics.tpot_s.percentile(99); },
+            format_seconds));
     if (m.has_slo) add("goodput", format_percent(m.goodput_share()) + " of requests");
     if (run.slo)
       add("service level " + sc.measure.slo,
@@ -103,9 +107,9 @@ std::optional<Section> serving_summary_section(const ServingReportInput& input) 
     add("saturated", saturation_text(m.saturation));
   }
   section.tables.push_back(std::move(table));
-  section.paragraphs.push_back(input.run.feasible
-                                   ? "The plan is feasible."
-                                   : "The plan is infeasible; see the warnings and the memory table.");
+  section.paragraphs.push_back(
+      input.run.feasible ? "The plan is feasible."
+                         : "The plan is infeasible; see the warnings and the memory table.");
   if (input.uncertainty)
     section.notes.push_back(
         "In brackets: 90 % intervals from the errors of the calibration alone.");
@@ -142,7 +146,8 @@ std::optional<Section> serving_latency_section(const ServingReportInput& input) 
           ? "Percentiles are exact (numpy's rule)."
           : "Percentiles are right to 0.1 %: there are too many values to keep each.");
   if (m.has_slo) {
-    Table goodput{"Goodput", {"class", "requests", "served", "within its service level", "share"}, {}};
+    Table goodput{
+        "Goodput", {"class", "requests", "served", "within its service level", "share"}, {}};
     for (const ClassMetrics& c : m.classes)
       goodput.rows.push_back({c.name,
                               std::to_string(c.requests),

@@ -53,8 +53,7 @@ JsonValue vllm_bench_json(const ServingMetrics& metrics) {
       .set("total_input_tokens", metrics.input_tokens)
       .set("total_output_tokens", metrics.output_tokens)
       .set("request_throughput", metrics.request_throughput())
-      .set("request_goodput",
-           metrics.has_slo ? JsonValue(metrics.request_goodput()) : JsonValue())
+      .set("request_goodput", metrics.has_slo ? JsonValue(metrics.request_goodput()) : JsonValue())
       .set("output_throughput", metrics.output_throughput())
       .set("total_token_throughput", metrics.total_throughput())
       .set("max_output_tokens_per_s", static_cast<double>(metrics.max_output_tokens_per_s))
@@ -81,8 +80,11 @@ JsonValue aiperf_json(const ServingMetrics& metrics) {
   }
   json.set("output_token_throughput", scalar("tokens/sec", metrics.output_throughput()));
   json.set("total_token_throughput", scalar("tokens/sec", metrics.total_throughput()));
-  set_record(json, "output_token_throughput_per_user", "tokens/sec/user",
-             metrics.tokens_per_s_per_user, 1);
+  set_record(json,
+             "output_token_throughput_per_user",
+             "tokens/sec/user",
+             metrics.tokens_per_s_per_user,
+             1);
   set_record(json, "output_sequence_length", "tokens", metrics.output_lengths, 1);
   set_record(json, "input_sequence_length", "tokens", metrics.input_lengths, 1);
   if (metrics.has_slo) {
@@ -92,8 +94,7 @@ JsonValue aiperf_json(const ServingMetrics& metrics) {
   json.set("benchmark_duration", scalar("sec", metrics.duration_s()));
   json.set("total_isl", scalar("tokens", number(metrics.input_tokens)));
   json.set("total_osl", scalar("tokens", number(metrics.output_tokens)));
-  json.set("error_request_count",
-           scalar("requests", number(metrics.requests - metrics.served())));
+  json.set("error_request_count", scalar("requests", number(metrics.requests - metrics.served())));
   return json;
 }
 

@@ -2,8 +2,8 @@
 #include <cmath>
 
 #include "reports/format.hpp"
-#include "reports/serving/serving_sections.hpp"
 #include "reports/sections/sections.hpp"
+#include "reports/serving/serving_sections.hpp"
 
 namespace moesim {
 namespace {
@@ -34,8 +34,7 @@ Table steps_table(const ServingReportInput& input) {
     const auto sure = [&](double (*number)(const StepPointResult&), std::string (*format)(double)) {
       if (!input.uncertainty) return format(number(r));
       const auto of_run = [&](const ServingRun& run) { return number(run.steps[i]); };
-      return with_interval(
-          number(r), interval_of(input.run, *input.uncertainty, of_run), format);
+      return with_interval(number(r), interval_of(input.run, *input.uncertainty, of_run), format);
     };
     table.rows.push_back(
         {r.point.name,
@@ -68,16 +67,16 @@ Table parts_table(const std::vector<StepPointResult>& steps) {
       return r.breakdown.parts[i].time == Seconds();
     });
     if (!is_empty)
-      row(std::string(steps.front().breakdown.parts[i].title),
-          [&](const StepPointResult& r) { return format_seconds(r.breakdown.parts[i].time.in(s)); });
+      row(std::string(steps.front().breakdown.parts[i].title), [&](const StepPointResult& r) {
+        return format_seconds(r.breakdown.parts[i].time.in(s));
+      });
   }
   row("step", [](const StepPointResult& r) { return format_seconds(r.step.in(s)); });
   row("dispatch of a layer, waiting included",
       [](const StepPointResult& r) { return format_seconds(r.breakdown.dispatch.in(s)); });
-  row("exposed communication of a layer",
-      [](const StepPointResult& r) {
-        return format_seconds(r.breakdown.exposed_communication.in(s));
-      });
+  row("exposed communication of a layer", [](const StepPointResult& r) {
+    return format_seconds(r.breakdown.exposed_communication.in(s));
+  });
   row("rows of the fullest rank over the mean",
       [](const StepPointResult& r) { return digits4(r.breakdown.max_over_mean_rows); });
   row("two-batch overlap",
@@ -91,10 +90,9 @@ std::optional<Section> serving_steps_section(const ServingReportInput& input) {
   if (input.run.steps.empty()) return std::nullopt;
   Section section;
   section.title = "Stated steps";
-  section.paragraphs.push_back(
-      "Every attention rank of a unit has the same batch. A node is " +
-      std::to_string(input.run.steps.front().gpus_per_node) +
-      " GPUs. What fits is a question of memory alone.");
+  section.paragraphs.push_back("Every attention rank of a unit has the same batch. A node is " +
+                               std::to_string(input.run.steps.front().gpus_per_node) +
+                               " GPUs. What fits is a question of memory alone.");
   section.tables = {steps_table(input), parts_table(input.run.steps)};
   return section;
 }
@@ -117,7 +115,8 @@ std::optional<Section> serving_origins_section(const ServingReportInput& input) 
       "it; `extrapolated`: outside them, in shape, in the SMs used or carried over from another "
       "GPU; `roofline`: no measurement at all. docs/serving.md says how a step is put together.");
   section.notes.push_back(
-      "The source and the error of each kernel are in the profiles' files, and under \"All inputs\" "
+      "The source and the error of each kernel are in the profiles' files, and under \"All "
+      "inputs\" "
       "of a report in a file (-o).");
   return section;
 }

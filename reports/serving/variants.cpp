@@ -36,8 +36,8 @@ std::vector<std::string> request_cells(const ServingRun& run, const ServingScena
   double mean_nodes = 0, peak_nodes = 0;
   for (std::size_t i = 0; i < r.cluster.pools.size(); ++i) {
     const PoolSpec& pool = scenario.serving.pools[i];
-    const double per_unit = static_cast<double>(pool.plan.num_gpus()) /
-                            static_cast<double>(pool.cluster.gpus_per_node);
+    const double per_unit =
+        static_cast<double>(pool.plan.num_gpus()) / static_cast<double>(pool.cluster.gpus_per_node);
     mean_nodes +=
         per_unit * r.cluster.pools[i].provisioned_ticks / static_cast<double>(r.cluster.end);
     peak_nodes += per_unit * static_cast<double>(r.cluster.pools[i].peak_units);
@@ -68,7 +68,8 @@ Table requests_table(const ServingReportInput& input) {
     table.rows.push_back(std::move(cells));
   };
   add("(base)", input.run, "");
-  for (const ServingVariantResult& v : input.variants) add(v.variant->name, v.run, v.variant->because);
+  for (const ServingVariantResult& v : input.variants)
+    add(v.variant->name, v.run, v.variant->because);
   return table;
 }
 

@@ -117,7 +117,7 @@ TEST_CASE("a plan that does not fit is a result: exit 4 with its full report") {
                           "microbatches a pipeline, found 30") != std::string::npos);
 }
 
-TEST_CASE("output that cannot be written: exit 1, one line, nothing left behind") {
+TEST_CASE("output that cannot be written: exit 1, one line, nothing half-written") {
   const Shell shell;
   write(shell.folder() / "file", "x");
   const Result parent = shell("build/moesim run scenarios/deepseek-v3-chunk.jsonc -o file/out");
@@ -129,8 +129,17 @@ TEST_CASE("output that cannot be written: exit 1, one line, nothing left behind"
       "trap '' XFSZ; ulimit -f 1; build/moesim run scenarios/deepseek-v3-chunk.jsonc -o out "
       ">/dev/null");
   CHECK(full.code == 1);
-  CHECK(full.err.find("report.md: cannot be written") != std::string::npos);
-  CHECK((!fs::exists(shell.folder() / "out") || fs::is_empty(shell.folder() / "out")));
+  CHECK(full.err.find("cannot be written") != std::string::npos);
+  CHECK(std::count(full.err.begin(), full.err.end(), '\n') == 1);
+  // What had room is whole, and the rest is not there.
+  CHECK(shell("build/moesim run scenarios/deepseek-v3-chunk.jsonc -o whole").code == 0);
+  CHECK(!fs::exists(shell.folder() / "out/report.html"));
+  for (const auto& entry : fs::recursive_directory_iterator(shell.folder() / "out")) {
+    if (!entry.is_regular_file()) continue;
+    const fs::path file = fs::relative(entry.path(), shell.folder() / "out");
+    INFO(file);
+    CHECK(read(entry.path()) == read(shell.folder() / "whole" / file));
+  }
   if (fs::exists("/dev/full")) {
     const Result out = shell("build/moesim model scenarios/models/deepseek-v3.json >/dev/full");
     CHECK(out.code == 1);

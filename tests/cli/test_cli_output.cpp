@@ -7,7 +7,7 @@ namespace {
 const std::string kChunk = "build/moesim run scenarios/deepseek-v3-chunk.jsonc";
 }
 
-TEST_CASE("-o leaves the report as a page, as text, as JSON, and its tables", "[output]") {
+TEST_CASE("option -o leaves the report as a page, as text, as JSON, and its tables", "[output]") {
   const Shell shell;
   const Result run = shell(kChunk + " -o out/deep");
   REQUIRE(run.code == 0);
@@ -32,7 +32,7 @@ TEST_CASE("-o leaves the report as a page, as text, as JSON, and its tables", "[
   CHECK(read(shell.folder() / "out" / "again" / "report.html") == page);
 }
 
-TEST_CASE("-o of other commands", "[output]") {
+TEST_CASE("other commands take -o too", "[output]") {
   const Shell shell;
   REQUIRE(shell("build/moesim capacity scenarios/azure-conversation-h200.jsonc --slo "
                 "'p99_ttft<2s,p99_tpot<60ms' --sweep 0 --quiet -o cap")
@@ -45,7 +45,7 @@ TEST_CASE("-o of other commands", "[output]") {
   CHECK(fs::exists(shell.folder() / "opt" / "report.html"));
 }
 
-TEST_CASE("-o: a folder that cannot be written is one line, exit 1, before the work", "[output]") {
+TEST_CASE("option -o: a folder that cannot be written is one line, exit 1, before the work", "[output]") {
   const Shell shell;
   write(shell.folder() / "file", "");
   const Result run = shell(kChunk + " -o file/out");

@@ -62,10 +62,6 @@ TEST_CASE("serving: what is wrong is one line, and exits 2") {
             " is a serving scenario; this option is for training\n");
   CHECK(said("capacity scenarios/deepseek-v3-chunk.jsonc") ==
         "moesim: scenarios/deepseek-v3-chunk.jsonc: not a serving scenario: it has no \"serving\"\n");
-  CHECK(said("optimize " + kNode) ==
-        "moesim: " + kNode +
-            ": /serving: a serving scenario; `moesim run` and `moesim capacity` simulate it, and "
-            "this needs one of training (\"phases\")\n");
   CHECK(said("capacity scenarios/deepseek-v3-h100-sglang.jsonc --slo 'p99_ttft<2s'") ==
         "moesim: scenarios/deepseek-v3-h100-sglang.jsonc: /requests: missing; capacity is searched "
         "for requests\n");
