@@ -18,6 +18,11 @@ namespace moesim {
 // `document` as compose_document makes it; files are named from `folder` on.
 std::vector<InputRow> input_rows(const JsonNode& document, const std::filesystem::path& folder);
 
+// The last line of "How to check a number".
+inline constexpr const char* kWhereInputsAre =
+    "`moesim run -o FOLDER` writes every input with its source at the end of the report; "
+    "`--set` changes one and shows what it does.";
+
 std::optional<Section> inputs_section(const std::vector<InputRow>& rows);
 std::optional<Section> assumptions_section(const std::vector<std::string>& assumptions);
 

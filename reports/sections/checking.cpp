@@ -36,9 +36,7 @@ std::optional<Section> checking_section(const ReportInput& input) {
         "the run again at both ends of every source of error, in quadrature",
         "docs/physics.md: \"How sure a time is\"; the table under \"How sure\"");
   section.tables.push_back(std::move(table));
-  section.notes.push_back(
-      "`moesim run -o FOLDER` writes every input with its source at the end of the report; "
-      "`--set` changes one and shows what it does.");
+  section.notes.emplace_back(kWhereInputsAre);
   return section;
 }
 
